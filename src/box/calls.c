@@ -1,0 +1,16 @@
+#include "box/call.h"
+
+#include <string.h>
+
+/* ORDER calls: grouped as the help shows them. */
+const struct call *const call_table[] = {
+	NULL,
+};
+
+const struct call *call_find(const char *name)
+{
+	for (const struct call *const *call = call_table; *call; call++)
+		if (!strcmp((*call)->name, name))
+			return *call;
+	return NULL;
+}
