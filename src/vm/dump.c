@@ -8,6 +8,8 @@
 
 /* ORDER dump formats; raw is last because it accepts everything. */
 static const struct dump_format *const formats[] = {
+	&dump_lime,
+	&dump_elf,
 	&dump_raw,
 };
 

@@ -33,6 +33,8 @@ struct dump_format {
 };
 
 /* ORDER dump formats: one line per format here and in dump.c. */
+extern const struct dump_format dump_lime;
+extern const struct dump_format dump_elf;
 extern const struct dump_format dump_raw;
 
 /* Adds a piece to a layout. */

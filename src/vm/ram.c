@@ -74,8 +74,12 @@ static bool piece_data(struct ram *ram, const struct ram_piece *piece, uint64_t 
 		return false;
 	if (end > piece->offset + piece->size_bytes)
 		end = piece->offset + piece->size_bytes;
-	*start_ret = piece->gpa + (start - piece->offset);
-	*end_ret = piece->gpa + (end - piece->offset);
+	/* The file's blocks need not be the guest's pages: LiME puts a header in between. */
+	uint64_t first = align_down(piece->gpa + (start - piece->offset), PHYS_PAGE_SIZE);
+	uint64_t last = align_up(piece->gpa + (end - piece->offset), PHYS_PAGE_SIZE);
+	uint64_t piece_end = piece->gpa + piece->size_bytes;
+	*start_ret = first > piece->gpa + skip ? first : piece->gpa + skip;
+	*end_ret = last < piece_end ? last : piece_end;
 	return true;
 }
 
