@@ -1,9 +1,12 @@
-#include "box/call.h"
+#include "box/calls.h"
 
 #include <string.h>
 
 /* ORDER calls: grouped as the help shows them. */
 const struct call *const call_table[] = {
+	/* programs */
+	&call_serve,
+	&call_mcp,
 	NULL,
 };
 

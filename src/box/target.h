@@ -20,6 +20,9 @@ struct target_params {
 struct error *target_open(const struct target_params *params, struct target **ret);
 void target_destroy(struct target *target);
 
+/* False once the VM behind it has ended: open it anew. Always true for a dump. */
+bool target_alive(struct target *target);
+
 const char *target_name(const struct target *target);
 struct phys_mem *target_memory(struct target *target); /* borrowed */
 struct vm *target_vm(struct target *target); /* borrowed; NULL for a dump */

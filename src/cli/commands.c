@@ -2,7 +2,11 @@
 
 #include <string.h>
 
+#include "cli/cmd_serve.h"
+
 const struct cli_command cli_commands[] = {
+	{ "mcp", cmd_mcp },
+	{ "serve", cmd_serve },
 	{ NULL },
 };
 

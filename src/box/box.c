@@ -1,0 +1,176 @@
+#include "box/box.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/phys_mem.h"
+#include "box/call.h"
+#include "box/target.h"
+
+/* One VM in use. Lock order: box->lock, then never an entry's lock while holding it. */
+struct entry {
+	struct entry *next;
+	char *vm;
+	unsigned users; /* under box->lock: threads that hold or wait for this entry */
+	pthread_mutex_t lock; /* held while a call works on target */
+	struct target *target; /* under lock; NULL until opened */
+};
+
+struct box {
+	pthread_mutex_t lock;
+	struct entry *entries;
+};
+
+static void entry_destroy(struct entry *entry)
+{
+	if (!entry)
+		return;
+	target_destroy(entry->target);
+	pthread_mutex_destroy(&entry->lock);
+	free(entry->vm);
+	free(entry);
+}
+
+static struct error *entry_create(const char *vm, struct entry **ret)
+{
+	struct entry *entry = NULL;
+	TRY(error_alloc(1, sizeof(*entry), &entry));
+	pthread_mutex_init(&entry->lock, NULL);
+	entry->vm = strdup(vm);
+	if (!entry->vm) {
+		entry_destroy(entry);
+		return error_create(ERR_MEMORY, "no memory for VM '%s'", vm);
+	}
+	*ret = entry;
+	return NULL;
+}
+
+struct error *box_create(struct box **ret)
+{
+	struct box *box = NULL;
+	TRY(error_alloc(1, sizeof(*box), &box));
+	pthread_mutex_init(&box->lock, NULL);
+	*ret = box;
+	return NULL;
+}
+
+void box_destroy(struct box *box)
+{
+	if (!box)
+		return;
+	while (box->entries) {
+		struct entry *entry = box->entries;
+		CHECK(!entry->users);
+		box->entries = entry->next;
+		entry_destroy(entry);
+	}
+	pthread_mutex_destroy(&box->lock);
+	free(box);
+}
+
+/* Finds or makes the entry and counts us as a user, so that nobody frees it. */
+static struct error *entry_acquire(struct box *box, const char *vm, struct entry **ret)
+{
+	struct error *err = NULL;
+	pthread_mutex_lock(&box->lock);
+	struct entry *entry = box->entries;
+	while (entry && strcmp(entry->vm, vm))
+		entry = entry->next;
+	if (!entry) {
+		err = entry_create(vm, &entry);
+		if (!err) {
+			entry->next = box->entries;
+			box->entries = entry;
+		}
+	}
+	if (!err)
+		entry->users++;
+	pthread_mutex_unlock(&box->lock);
+	if (err)
+		return err;
+	pthread_mutex_lock(&entry->lock);
+	*ret = entry;
+	return NULL;
+}
+
+/* Unlocks; the last user of an entry without a target removes it. */
+static void entry_release(struct box *box, struct entry *entry)
+{
+	bool is_empty = !entry->target;
+	pthread_mutex_unlock(&entry->lock);
+	pthread_mutex_lock(&box->lock);
+	entry->users--;
+	bool is_garbage = is_empty && !entry->users;
+	if (is_garbage) {
+		struct entry **link = &box->entries;
+		while (*link != entry)
+			link = &(*link)->next;
+		*link = entry->next;
+	}
+	pthread_mutex_unlock(&box->lock);
+	if (is_garbage)
+		entry_destroy(entry);
+}
+
+/* Opens the target, or opens it again when the VM behind it is gone. */
+static struct error *entry_refresh(struct entry *entry)
+{
+	if (entry->target && !target_alive(entry->target)) {
+		target_destroy(entry->target);
+		entry->target = NULL;
+	}
+	if (entry->target)
+		return NULL;
+	struct target_params params = { .vm = entry->vm };
+	return target_open(&params, &entry->target);
+}
+
+struct error *box_with_target(struct box *box, const char *vm,
+			      struct error *(*use)(void *user, struct target *target),
+			      void *user)
+{
+	struct entry *entry = NULL;
+	TRY(entry_acquire(box, vm, &entry));
+	struct error *err = entry_refresh(entry);
+	if (!err)
+		err = use(user, entry->target);
+	if (entry->target && !target_alive(entry->target)) {
+		target_destroy(entry->target);
+		entry->target = NULL;
+	}
+	entry_release(box, entry);
+	return err;
+}
+
+struct running_call {
+	const struct call *call;
+	json_t *args;
+	json_t *document;
+};
+
+static struct error *run_on_target(void *user, struct target *target)
+{
+	struct running_call *running = user;
+	struct call_context context = { .target = target, .args = running->args };
+	return running->call->run(&context, &running->document);
+}
+
+struct error *box_call(struct box *box, const struct box_request *request, json_t **ret)
+{
+	const struct call *call = request->call;
+	struct running_call running = { .call = call, .args = request->args };
+	TRY(call_check(call, request->args));
+	if (!call->run)
+		return error_create(ERR_UNSUPPORTED, "%s works only on the command line",
+				    call->name);
+	if (!(call->flags & CALL_TARGET))
+		TRY(run_on_target(&running, NULL));
+	else if (!request->vm)
+		return error_create(ERR_USAGE, "%s needs a VM", call->name);
+	else
+		TRY(box_with_target(box, request->vm, run_on_target, &running));
+	*ret = running.document;
+	return NULL;
+}

@@ -1,0 +1,35 @@
+/* Calls that are programs of their own on the command line: the server, MCP on stdin and the
+ * tour. */
+#include "box/call.h"
+
+static const struct call_param serve_params[] = {
+	{ "listen", CALL_STRING, .letter = 'l', .placeholder = "HOST:PORT",
+	  .help = "address to listen on; 127.0.0.1:8036 if not given, port 0 takes a free "
+		  "one" },
+	{ "cert", CALL_PATH, .placeholder = "FILE",
+	  .help = "TLS certificate (PEM); needed beyond loopback" },
+	{ "key", CALL_PATH, .placeholder = "FILE", .help = "TLS private key (PEM)" },
+	{ "private", CALL_BOOL, .help = "reading needs the token too, not only changing" },
+	{ 0 },
+};
+
+const struct call call_serve = {
+	.name = "serve",
+	.group = "programs",
+	.summary = "serve the web page, REST, WebSocket, MCP and metrics",
+	.details = "Prints the address to open, with the token that changing a VM needs. "
+		   "Listens on\n"
+		   "loopback unless told otherwise, and then only with TLS. Ctrl-C ends it.",
+	.examples = "  glassbox serve\n  glassbox serve --listen 127.0.0.1:0",
+	.flags = CALL_CLI_ONLY,
+	.params = serve_params,
+};
+
+const struct call call_mcp = {
+	.name = "mcp",
+	.group = "programs",
+	.summary = "speak the Model Context Protocol on stdin and stdout",
+	.details = "For assistants: every query of glassbox becomes a tool. The server of\n"
+		   "`glassbox serve` speaks it at /mcp.",
+	.flags = CALL_CLI_ONLY,
+};

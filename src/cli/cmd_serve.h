@@ -1,0 +1,8 @@
+/* `glassbox serve` and `glassbox mcp`: both run until they are told to end. */
+#ifndef CLI_CMD_SERVE_H
+#define CLI_CMD_SERVE_H
+#include "cli/command.h"
+
+struct error *cmd_serve(struct call_context *context, const struct cli_options *options);
+struct error *cmd_mcp(struct call_context *context, const struct cli_options *options);
+#endif
