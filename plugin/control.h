@@ -68,7 +68,8 @@ struct gb_request {
 	uint32_t offload; /* enum gb_offload */
 	uint64_t threshold; /* GB_MODE_COUNT: an event when a block reaches this; 0: none */
 	uint32_t slice_us; /* offload: longest stall of the guest at once; 0: 1000 */
-	uint32_t reserved[3];
+	uint32_t clear; /* another value than before: forget blocks and counts */
+	uint32_t reserved[2];
 };
 _Static_assert(sizeof(struct gb_request) == 64, "gb_request is part of the file");
 
@@ -134,8 +135,9 @@ struct gb_control {
 	uint64_t flushes; /* times all translations were dropped on request */
 	uint64_t counts_seq; /* bumped after each copy of the counts */
 	uint64_t counts_ns; /* when that was, from the epoch */
+	uint64_t generation; /* bumped when block table and counts were cleared */
 	uint64_t heartbeat_ns; /* last pass of the plugin's helper thread, from the epoch */
-	uint8_t pad5[3376];
+	uint8_t pad5[3368];
 };
 _Static_assert(sizeof(struct gb_control) == GB_PAGE, "gb_control is one page");
 _Static_assert(__builtin_offsetof(struct gb_control, ring_heads) == 64, "areas at 64");
@@ -149,8 +151,7 @@ _Static_assert(__builtin_offsetof(struct gb_control, applied_seq) == 640, "state
 struct gb_ring_head {
 	uint64_t head; /* P: words written, release; pairs with G's acquire before reading */
 	uint64_t dropped; /* P: records not written for want of room */
-	uint64_t records; /* P: records written */
-	uint8_t pad0[40];
+	uint8_t pad0[48];
 	uint64_t tail; /* G: words consumed, release; pairs with P's acquire before writing */
 	uint8_t pad1[56];
 };

@@ -1,0 +1,113 @@
+/* What the plugin's files share. One instance per QEMU process. Thread: a struct vcpu belongs
+ * to its vCPU's thread; everything else says who may touch it. */
+#ifndef PLUGIN_INTERNAL_H
+#define PLUGIN_INTERNAL_H
+#include "control.h"
+#include "kernel_abi.h"
+#include "qemu_api.h"
+#include "record.h"
+
+#define PLUGIN_MAX_BLOCK_INSNS 512u
+#define PLUGIN_MAX_BLOCK_BYTES (PLUGIN_MAX_BLOCK_INSNS * 15u)
+
+struct vcpu {
+	/* Ring writer. */
+	uint64_t head; /* words written; the helper thread reads it to publish */
+	uint64_t limit; /* words up to here need no look at the reader's tail */
+	uint64_t *words;
+	uint64_t mask;
+	struct gb_ring_head *shared;
+	uint64_t dropped;
+	uint64_t unreported; /* drops since the last DROP record */
+	bool muted; /* another page table than the filter's is loaded */
+	uint64_t cr3; /* as loaded last, 0 unknown */
+	uint32_t sample_left; /* blocks to the next register sample */
+	/* Registers; handles are valid on this vCPU only. */
+	struct glib_bytes *buffer;
+	struct qemu_plugin_register *gpr[16];
+	struct qemu_plugin_register *xmm[16];
+	struct qemu_plugin_register *cr0_reg, *cr3_reg, *cr4_reg, *cs_reg, *eflags_reg,
+		*efer_reg;
+	bool present;
+} __attribute__((aligned(128)));
+
+struct ram {
+	uint8_t *host; /* QEMU's own mapping of the RAM file; NULL: not found */
+	uint64_t bytes;
+};
+
+struct plugin {
+	qemu_plugin_id_t id;
+	uint8_t *file; /* the shared file */
+	struct gb_control *control; /* its first page */
+	struct gb_request
+		active; /* request in force; changed only while all vCPUs stand still */
+	unsigned n_vcpus;
+	int resetting; /* atomic: a reset is under way */
+	uint64_t seen_seq; /* request_seq in force */
+	struct ram ram;
+	struct vcpu vcpu[GB_MAX_VCPUS];
+};
+extern struct plugin plugin;
+
+uint64_t plugin_now_ns(void); /* since the epoch */
+
+/* Asks for a reset when glassbox wants something else than what is in force. Any vCPU thread.
+ */
+void plugin_poll(void);
+
+/* ring.c: makes room for n words, or counts a drop and returns false. */
+bool ring_refill(struct vcpu *v, unsigned n);
+void ring_publish(struct vcpu *v);
+
+static inline void ring_put(struct vcpu *v, uint64_t word)
+{
+	if (__builtin_expect(v->head >= v->limit, 0) && !ring_refill(v, 1))
+		return;
+	uint64_t head = v->head;
+	v->words[head & v->mask] = word;
+	__atomic_store_n(&v->head, head + 1, __ATOMIC_RELEASE); /* pairs: ring_publish */
+}
+
+static inline void ring_put2(struct vcpu *v, uint64_t word0, uint64_t word1)
+{
+	if (__builtin_expect(v->head + 2 > v->limit, 0) && !ring_refill(v, 2))
+		return;
+	uint64_t head = v->head;
+	v->words[head & v->mask] = word0;
+	v->words[(head + 1) & v->mask] = word1;
+	__atomic_store_n(&v->head, head + 2, __ATOMIC_RELEASE); /* pairs: ring_publish */
+}
+
+void ring_put_many(struct vcpu *v, const uint64_t *words, unsigned n);
+
+/* blocks.c: the block table. */
+#define BLOCK_NONE UINT32_MAX
+int blocks_init(void);
+void blocks_clear(void);
+uint32_t blocks_add(uint64_t gva, uint64_t gpa, const uint8_t *bytes, unsigned n_bytes,
+		    unsigned n_insns, uint64_t cr3);
+
+/* count.c: executions per block in QEMU's per-vCPU scoreboard. */
+int count_init(void);
+void count_instrument(struct qemu_plugin_tb *tb, uint32_t block);
+void count_publish(void); /* helper thread */
+void count_clear(void);
+
+/* registers.c: a vCPU's registers, inside callbacks that may read them. */
+void registers_find(struct vcpu *v);
+uint64_t registers_read(struct vcpu *v, struct qemu_plugin_register *handle);
+
+/* watch.c: block and full trace. */
+void watch_instrument(struct qemu_plugin_tb *tb, uint32_t block, unsigned n_insns);
+void watch_cr3_writes(struct qemu_plugin_tb *tb, unsigned n_insns);
+void watch_set_cr3(struct vcpu *v, uint64_t cr3);
+
+/* ram.c: QEMU's mapping of guest memory. */
+void ram_find(const char *path);
+void ram_arm_dirty(void);
+uint64_t ram_gpa(const void *host); /* ~0: not RAM */
+
+/* helper.c: the thread that publishes. */
+int helper_start(void);
+#endif

@@ -1,0 +1,57 @@
+/* A vCPU's registers by name. Handles are found once, in the vCPU's init callback; values are
+ * read inside callbacks whose flags allow it. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const gpr_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+					   "rsi", "rdi", "r8",	"r9",  "r10", "r11",
+					   "r12", "r13", "r14", "r15" };
+
+static struct qemu_plugin_register **place_of(struct vcpu *v, const char *name)
+{
+	for (int i = 0; i < 16; i++)
+		if (!strcmp(name, gpr_names[i]))
+			return &v->gpr[i];
+	if (!strncmp(name, "xmm", 3)) {
+		unsigned long n = strtoul(name + 3, NULL, 10);
+		return n < 16 ? &v->xmm[n] : NULL;
+	}
+	if (!strcmp(name, "cr0"))
+		return &v->cr0_reg;
+	if (!strcmp(name, "cr3"))
+		return &v->cr3_reg;
+	if (!strcmp(name, "cr4"))
+		return &v->cr4_reg;
+	if (!strcmp(name, "cs"))
+		return &v->cs_reg;
+	if (!strcmp(name, "eflags"))
+		return &v->eflags_reg;
+	if (!strcmp(name, "efer"))
+		return &v->efer_reg;
+	return NULL;
+}
+
+void registers_find(struct vcpu *v)
+{
+	v->buffer = g_byte_array_sized_new(256);
+	struct glib_array *all = qemu_plugin_get_registers();
+	const struct qemu_plugin_reg_descriptor *list = (void *)all->data;
+	for (unsigned i = 0; i < all->len; i++) {
+		struct qemu_plugin_register **place = place_of(v, list[i].name);
+		if (place)
+			*place = list[i].handle;
+	}
+	g_array_free(all, 1);
+}
+
+uint64_t registers_read(struct vcpu *v, struct qemu_plugin_register *handle)
+{
+	uint64_t value = 0;
+	v->buffer->len = 0;
+	if (!handle || qemu_plugin_read_register(handle, v->buffer) <= 0)
+		return 0;
+	memcpy(&value, v->buffer->data, v->buffer->len < 8 ? v->buffer->len : 8);
+	return value;
+}
