@@ -16,9 +16,10 @@
  *     [gva_s + i * stride_s, + width_s) of the streams s, and writes only streams with write=1.
  *  3. Under the guard (plan() returned GB_PLAN_GO) every iteration but the last goes back to
  *     the head: no other exit is taken before.
- *  4. run(state, host, n) with n <= iterations does exactly what n iterations do: it updates
- *     every register in `out` and memory through host[s] + i * stride_s, and nothing else. The
- *     same state can then be given to plan() again. n may be 1.
+ *  4. run(state, host, n) with 1 <= n <= iterations does exactly what n iterations do: it
+ * updates every register in `out` and memory through host[s] + i * stride_s, and nothing else,
+ * and returns n. The same state can then be given to plan() again. A search kernel may return
+ *     fewer: so many iterations are done, the next one leaves the loop and is the guest's.
  *  5. Flags are dead at the head, or rewritten by every iteration before they are read.
  *  6. Two streams may name the same bytes only if run() is right for that; plan() refuses the
  *     rest. Streams of one kernel that overlap partly are refused.
@@ -30,7 +31,9 @@
 
 #define GB_KERNEL_SLOTS 256u
 #define GB_KERNEL_CODE_BYTES (8u << 20) /* all images together */
-#define GB_KERNEL_MAX_STREAMS 12u
+#define GB_KERNEL_MAX_STREAMS 32u
+#define GB_KERNEL_MAX_WIDTH 4096u /* of a stream with a stride */
+#define GB_KERNEL_MAX_TABLE 65536u /* of a stream with stride 0 that is only read */
 #define GB_KERNEL_MAX_LOOP_BYTES 1024u
 
 /* Registers in x86 encoding order: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. Only registers
@@ -44,7 +47,7 @@ _Static_assert(sizeof(struct gb_regs) == 384, "gb_regs is part of the kernel int
 struct gb_stream {
 	uint64_t gva; /* first byte touched by iteration 0 */
 	int64_t stride; /* bytes from one iteration to the next; may be 0 or negative */
-	uint32_t width; /* bytes touched by one iteration, 1 .. 4096 */
+	uint32_t width; /* bytes touched by one iteration; bounded by the two limits above */
 	uint32_t write; /* 1: may be written */
 };
 _Static_assert(sizeof(struct gb_stream) == 24, "gb_stream is part of the kernel interface");
@@ -55,7 +58,7 @@ struct gb_plan {
 	uint32_t reserved;
 	struct gb_stream stream[GB_KERNEL_MAX_STREAMS];
 };
-_Static_assert(sizeof(struct gb_plan) == 304, "gb_plan is part of the kernel interface");
+_Static_assert(sizeof(struct gb_plan) == 784, "gb_plan is part of the kernel interface");
 
 /* ORDER plan results: what plan() returns, and why a guard failed. The plugin counts each. */
 #define GB_PLAN_RESULTS(X)                                         \
@@ -83,7 +86,7 @@ enum gb_plan_result {
 #define GB_PLAN_REASONS 16u
 
 typedef uint32_t gb_kernel_plan(const struct gb_regs *in, struct gb_plan *out);
-typedef void gb_kernel_run(struct gb_regs *state, uint8_t *const host[], uint64_t n);
+typedef uint64_t gb_kernel_run(struct gb_regs *state, uint8_t *const host[], uint64_t n);
 
 /* CPU features an image may use beyond x86-64 (SSE2). */
 enum gb_kernel_features {
@@ -106,8 +109,8 @@ struct gb_kernel {
 	uint64_t id; /* first 8 bytes of the kernel's hash, for people */
 	uint64_t cr3; /* only under this page table (bits 12..51); 0: any */
 	uint64_t gva; /* only at this address of the head; 0: anywhere */
-	uint64_t in_gpr, in_xmm; /* masks: registers plan() and run() look at */
-	uint64_t out_gpr, out_xmm; /* masks: registers run() changes */
+	uint64_t in; /* mask by register number: what plan() and run() look at */
+	uint64_t out; /* mask: what run() changes */
 	uint64_t code_offset; /* image inside the kernel code area */
 	uint64_t code_bytes;
 	uint32_t plan_offset, run_offset; /* entries inside the image */
@@ -117,7 +120,7 @@ struct gb_kernel {
 	uint32_t head_offset; /* of the head inside them */
 	uint32_t n_insns; /* guest instructions of one iteration, for the statistics */
 	uint32_t tcg_ps; /* picoseconds per iteration under TCG, measured; 0 unknown */
-	uint64_t reserved[2];
+	uint64_t reserved[4];
 	uint8_t loop[GB_KERNEL_MAX_LOOP_BYTES];
 	/* 1152: written by P */
 	uint32_t refusal; /* enum gb_kernel_refusal */
@@ -140,6 +143,6 @@ enum gb_kernel_refusal {
 	GB_REFUSAL_LOOP = 2, /* no bytes, or head outside them */
 	GB_REFUSAL_FEATURES = 3, /* this host's CPU lacks them */
 	GB_REFUSAL_MEMORY = 4, /* no executable memory to be had */
-	GB_REFUSAL_REGISTERS = 5, /* asks for a register the plugin cannot write (rsp) */
+	GB_REFUSAL_REGISTERS = 5, /* asks for a register the plugin cannot give or write */
 };
 #endif
