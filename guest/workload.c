@@ -1,0 +1,447 @@
+/*
+ * Loops that programs really spend their time in, one function each, for watching, learning and
+ * offloading.
+ *
+ *     workload list                       names the loops
+ *     workload NAME [SIZE [REPS]]         runs one (SIZE in bytes, default 1 MiB; REPS, default
+ * 1) workload all [SIZE [REPS]]          runs all of them workload threads N                  N
+ * sleeping threads with names, until killed
+ *
+ * For each loop one line: `workload NAME size=S reps=R checksum=HHHHHHHH ns=T`. Inputs come
+ * from a fixed generator, so a checksum depends on NAME, SIZE and REPS only. Built without
+ * vectorisation and without the recognition of memset and memcpy: the machine code is the plain
+ * loop that is written here.
+ */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOP __attribute__((noinline, noclone))
+
+/* Three arrays of n 32-bit words; padded against each other so that they do not fight for the
+ * same TLB slots. */
+struct arrays {
+	uint32_t *a;
+	uint32_t *b;
+	uint32_t *c;
+	size_t n;
+};
+
+static LOOP void loop_xor(uint32_t *to, const uint32_t *a, const uint32_t *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = a[i] ^ b[i];
+}
+
+static LOOP uint32_t loop_sum(const uint32_t *a, size_t n)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += a[i];
+	return sum;
+}
+
+static LOOP uint32_t loop_sum_bytes(const uint8_t *a, size_t n)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += a[i];
+	return sum;
+}
+
+static LOOP void loop_saxpy(uint32_t *to, const uint32_t *a, uint32_t factor, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] += factor * a[i];
+}
+
+static LOOP void loop_fill(uint32_t *to, uint32_t value, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = value;
+}
+
+static LOOP void loop_copy(uint32_t *restrict to, const uint32_t *restrict from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = from[i];
+}
+
+static LOOP void loop_bswap(uint32_t *to, const uint32_t *a, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = __builtin_bswap32(a[i]);
+}
+
+static LOOP void loop_grey(uint8_t *to, const uint32_t *rgb, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t p = rgb[i];
+		to[i] = (uint8_t)(((p & 255) * 77 + (p >> 8 & 255) * 150 +
+				   (p >> 16 & 255) * 29) >>
+				  8);
+	}
+}
+
+static LOOP uint32_t loop_threshold(const uint32_t *a, uint32_t limit, size_t n)
+{
+	uint32_t above = 0;
+
+	for (size_t i = 0; i < n; i++)
+		above += a[i] > limit;
+	return above;
+}
+
+static LOOP uint32_t loop_max(const uint32_t *a, size_t n)
+{
+	uint32_t best = 0;
+
+	for (size_t i = 0; i < n; i++)
+		best = a[i] > best ? a[i] : best;
+	return best;
+}
+
+static LOOP uint32_t loop_min(const uint32_t *a, size_t n)
+{
+	uint32_t best = UINT32_MAX;
+
+	for (size_t i = 0; i < n; i++)
+		best = a[i] < best ? a[i] : best;
+	return best;
+}
+
+static LOOP uint32_t loop_adler(const uint8_t *p, size_t n)
+{
+	uint32_t a = 1, b = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		a += p[i];
+		a -= a >= 65521 ? 65521 : 0;
+		b += a;
+		b -= b >= 65521 ? 65521 : 0;
+	}
+	return b << 16 | a;
+}
+
+static LOOP uint32_t loop_crc(const uint8_t *p, size_t n)
+{
+	uint32_t crc = UINT32_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		crc ^= p[i];
+		for (int k = 0; k < 8; k++)
+			crc = crc >> 1 ^ (0xedb88320 & -(crc & 1));
+	}
+	return ~crc;
+}
+
+/* Escape times in 4.28 fixed point, side by side: `side` pixels a row. */
+static LOOP void loop_mandelbrot(uint32_t *to, int side)
+{
+	for (int y = 0; y < side; y++) {
+		for (int x = 0; x < side; x++) {
+			int64_t cr = ((int64_t)x * 3 << 28) / side - (2ll << 28);
+			int64_t ci = ((int64_t)y * 2 << 28) / side - (1ll << 28);
+			int64_t zr = 0, zi = 0;
+			uint32_t count = 0;
+			while (count < 64 && zr * zr + zi * zi < 4ll << 56) {
+				int64_t next = ((zr * zr - zi * zi) >> 28) + cr;
+				zi = ((2 * zr * zi) >> 28) + ci;
+				zr = next;
+				count++;
+			}
+			to[y * side + x] = count;
+		}
+	}
+}
+
+static inline uint32_t rotl(uint32_t x, int by)
+{
+	return x << by | x >> (32 - by);
+}
+
+#define QUARTER(a, b, c, d)          \
+	do {                         \
+		a += b;              \
+		d = rotl(d ^ a, 16); \
+		c += d;              \
+		b = rotl(b ^ c, 12); \
+		a += b;              \
+		d = rotl(d ^ a, 8);  \
+		c += d;              \
+		b = rotl(b ^ c, 7);  \
+	} while (0)
+
+/* The ChaCha20 block function on consecutive 64-byte blocks, xored into the data. */
+static LOOP void loop_chacha(uint32_t *data, const uint32_t *key, size_t blocks)
+{
+	for (size_t block = 0; block < blocks; block++) {
+		uint32_t x[16] = { 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574 };
+		uint32_t start[16];
+		memcpy(x + 4, key, 32);
+		x[12] = (uint32_t)block;
+		memcpy(start, x, sizeof(x));
+		for (int round = 0; round < 10; round++) {
+			QUARTER(x[0], x[4], x[8], x[12]);
+			QUARTER(x[1], x[5], x[9], x[13]);
+			QUARTER(x[2], x[6], x[10], x[14]);
+			QUARTER(x[3], x[7], x[11], x[15]);
+			QUARTER(x[0], x[5], x[10], x[15]);
+			QUARTER(x[1], x[6], x[11], x[12]);
+			QUARTER(x[2], x[7], x[8], x[13]);
+			QUARTER(x[3], x[4], x[9], x[14]);
+		}
+		for (int i = 0; i < 16; i++)
+			data[block * 16 + i] ^= x[i] + start[i];
+	}
+}
+
+static LOOP void loop_matmul(uint32_t *to, const uint32_t *a, const uint32_t *b, size_t side)
+{
+	for (size_t i = 0; i < side; i++) {
+		for (size_t j = 0; j < side; j++) {
+			uint32_t sum = 0;
+			for (size_t k = 0; k < side; k++)
+				sum += a[i * side + k] * b[k * side + j];
+			to[i * side + j] = sum;
+		}
+	}
+}
+
+/* The largest s with s * s <= n. */
+static size_t side_of(size_t n)
+{
+	size_t side = 0;
+
+	while ((side + 1) * (side + 1) <= n)
+		side++;
+	return side;
+}
+
+/* One run of each loop; what it returns is mixed into the checksum. */
+static uint32_t run_xor(struct arrays *m)
+{
+	loop_xor(m->c, m->a, m->b, m->n);
+	return 0;
+}
+static uint32_t run_sum(struct arrays *m)
+{
+	return loop_sum(m->a, m->n);
+}
+static uint32_t run_sum_bytes(struct arrays *m)
+{
+	return loop_sum_bytes((const uint8_t *)m->a, m->n * 4);
+}
+static uint32_t run_saxpy(struct arrays *m)
+{
+	loop_saxpy(m->c, m->a, 2654435761u, m->n);
+	return 0;
+}
+static uint32_t run_memset(struct arrays *m)
+{
+	loop_fill(m->c, m->a[0], m->n);
+	return 0;
+}
+static uint32_t run_memcpy(struct arrays *m)
+{
+	loop_copy(m->c, m->a, m->n);
+	return 0;
+}
+static uint32_t run_bswap(struct arrays *m)
+{
+	loop_bswap(m->c, m->a, m->n);
+	return 0;
+}
+static uint32_t run_grey(struct arrays *m)
+{
+	loop_grey((uint8_t *)m->c, m->a, m->n);
+	return 0;
+}
+static uint32_t run_threshold(struct arrays *m)
+{
+	return loop_threshold(m->a, 1u << 31, m->n);
+}
+static uint32_t run_max(struct arrays *m)
+{
+	return loop_max(m->a, m->n);
+}
+static uint32_t run_min(struct arrays *m)
+{
+	return loop_min(m->a, m->n);
+}
+static uint32_t run_adler(struct arrays *m)
+{
+	return loop_adler((const uint8_t *)m->a, m->n * 4);
+}
+static uint32_t run_crc(struct arrays *m)
+{
+	return loop_crc((const uint8_t *)m->a, m->n * 4);
+}
+static uint32_t run_mandelbrot(struct arrays *m)
+{
+	loop_mandelbrot(m->c, (int)side_of(m->n));
+	return 0;
+}
+static uint32_t run_chacha(struct arrays *m)
+{
+	loop_chacha(m->c, m->a, m->n / 16);
+	return 0;
+}
+/* A product of n words costs n^1.5 steps: at most 128 x 128, so that it ends soon on any size.
+ */
+static uint32_t run_matmul(struct arrays *m)
+{
+	size_t side = side_of(m->n);
+
+	loop_matmul(m->c, m->a, m->b, side < 128 ? side : 128);
+	return 0;
+}
+
+static const struct workload {
+	const char *name;
+	uint32_t (*run)(struct arrays *m);
+	const char *what;
+} workloads[] = {
+	{ "xor", run_xor, "c[i] = a[i] ^ b[i]" },
+	{ "sum", run_sum, "sum of 32-bit words" },
+	{ "sumbytes", run_sum_bytes, "sum of bytes" },
+	{ "saxpy", run_saxpy, "c[i] += k * a[i], 32-bit integers" },
+	{ "memset", run_memset, "c[i] = k" },
+	{ "memcpy", run_memcpy, "c[i] = a[i]" },
+	{ "bswap", run_bswap, "byte order of 32-bit words" },
+	{ "grey", run_grey, "RGB pixels to grey bytes" },
+	{ "threshold", run_threshold, "how many words are above a limit" },
+	{ "max", run_max, "largest word" },
+	{ "min", run_min, "smallest word" },
+	{ "adler", run_adler, "Adler-32 of the bytes (a serial chain)" },
+	{ "crc", run_crc, "CRC-32 of the bytes, bit by bit" },
+	{ "mandelbrot", run_mandelbrot, "escape times in fixed point" },
+	{ "chacha", run_chacha, "ChaCha20 key stream" },
+	{ "matmul", run_matmul, "product of two integer matrices" },
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static void generate(uint32_t *to, size_t n, uint32_t seed)
+{
+	for (size_t i = 0; i < n; i++) {
+		seed ^= seed << 13;
+		seed ^= seed >> 17;
+		seed ^= seed << 5;
+		to[i] = seed;
+	}
+}
+
+static uint32_t mix(uint32_t sum, const uint32_t *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sum = (sum ^ words[i]) * 16777619u;
+	return sum;
+}
+
+static int arrays_init(struct arrays *m, size_t bytes)
+{
+	size_t each = (bytes + 4095) / 4096 * 4096 + 16 * 4096;
+	uint8_t *all = mmap(NULL, 3 * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+
+	if (all == MAP_FAILED)
+		return -1;
+	m->a = (uint32_t *)(void *)all;
+	m->b = (uint32_t *)(void *)(all + each);
+	m->c = (uint32_t *)(void *)(all + 2 * each);
+	m->n = bytes / 4;
+	generate(m->a, m->n, 0x12345678);
+	generate(m->b, m->n, 0x9abcdef1);
+	generate(m->c, m->n, 0x2545f491);
+	return 0;
+}
+
+static int measure(const struct workload *w, size_t bytes, unsigned long reps)
+{
+	struct arrays m;
+	uint32_t sum = 2166136261u;
+
+	if (arrays_init(&m, bytes)) {
+		fprintf(stderr, "workload: no memory for %zu bytes\n", bytes);
+		return 1;
+	}
+	uint64_t start = now_ns();
+	for (unsigned long i = 0; i < reps; i++) {
+		uint32_t result = w->run(&m);
+		sum = mix(sum, &result, 1);
+	}
+	uint64_t took = now_ns() - start;
+	sum = mix(sum, m.c, m.n);
+	printf("workload %s size=%zu reps=%lu checksum=%08x ns=%llu\n", w->name, bytes, reps,
+	       sum, (unsigned long long)took);
+	fflush(stdout);
+	munmap(m.a, 3 * (size_t)((uint8_t *)m.b - (uint8_t *)m.a));
+	return 0;
+}
+
+static void *sleeper(void *arg)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "sleeper-%d", (int)(intptr_t)arg);
+	prctl(PR_SET_NAME, name, 0, 0, 0);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static int run_threads(int count)
+{
+	for (int i = 1; i <= count; i++) {
+		pthread_t thread;
+		if (pthread_create(&thread, NULL, sleeper, (void *)(intptr_t)i)) {
+			fprintf(stderr, "workload: cannot make thread %d\n", i);
+			return 1;
+		}
+	}
+	sleeper((void *)(intptr_t)0);
+	return 0;
+}
+
+static int list(void)
+{
+	for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
+		printf("%-12s %s\n", workloads[i].name, workloads[i].what);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	size_t bytes = argc > 2 ? strtoul(argv[2], NULL, 0) : 1u << 20;
+	unsigned long reps = argc > 3 ? strtoul(argv[3], NULL, 0) : 1;
+	int ran = 0, bad = 0;
+
+	if (argc == 2 && !strcmp(argv[1], "list"))
+		return list();
+	if (argc == 3 && !strcmp(argv[1], "threads"))
+		return run_threads(atoi(argv[2]));
+	for (size_t i = 0; argc > 1 && i < sizeof(workloads) / sizeof(workloads[0]); i++) {
+		if (strcmp(argv[1], "all") && strcmp(argv[1], workloads[i].name))
+			continue;
+		bad |= measure(&workloads[i], bytes < 64 ? 64 : bytes & ~(size_t)63, reps);
+		ran++;
+	}
+	if (!ran)
+		fprintf(stderr, "usage: workload list | NAME|all [SIZE [REPS]] | threads N\n");
+	return ran ? bad : 2;
+}
