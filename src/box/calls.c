@@ -4,6 +4,16 @@
 
 /* ORDER calls: grouped as the help shows them. */
 const struct call *const call_table[] = {
+	/* lifecycle */
+	&call_run,
+	&call_ls,
+	&call_status,
+	&call_pause,
+	&call_resume,
+	&call_reset,
+	&call_stop,
+	/* addresses and bytes */
+	&call_read,
 	/* programs */
 	&call_serve,
 	&call_mcp,

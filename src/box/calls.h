@@ -3,6 +3,18 @@
 #define BOX_CALLS_H
 #include "box/call.h"
 
+/* call_lifecycle.c */
+extern const struct call call_ls;
+extern const struct call call_pause;
+extern const struct call call_reset;
+extern const struct call call_resume;
+extern const struct call call_run;
+extern const struct call call_status;
+extern const struct call call_stop;
+
+/* call_memory.c */
+extern const struct call call_read;
+
 /* call_program.c */
 extern const struct call call_mcp;
 extern const struct call call_serve;

@@ -23,6 +23,9 @@ void target_destroy(struct target *target);
 /* False once the VM behind it has ended: open it anew. Always true for a dump. */
 bool target_alive(struct target *target);
 
+/* The same as an error that says what happened, for the end of a call that read memory. */
+struct error *target_check_alive(struct target *target);
+
 const char *target_name(const struct target *target);
 struct phys_mem *target_memory(struct target *target); /* borrowed */
 struct vm *target_vm(struct target *target); /* borrowed; NULL for a dump */

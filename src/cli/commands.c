@@ -2,10 +2,12 @@
 
 #include <string.h>
 
+#include "cli/cmd_run.h"
 #include "cli/cmd_serve.h"
 
 const struct cli_command cli_commands[] = {
 	{ "mcp", cmd_mcp },
+	{ "run", cmd_run },
 	{ "serve", cmd_serve },
 	{ NULL },
 };

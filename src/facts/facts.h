@@ -1,0 +1,63 @@
+/* Memory of the past: what introspection found, as interval rows. A recorder turns each fresh
+ * list into the few changes against the one before, so that watching an idle guest writes next
+ * to nothing.
+ *
+ *   first_ns .. last_ns   the thing was seen at every look from first_ns to last_ns
+ *   last_ns IS NULL       it was there at the latest look of its VM (table looks)
+ *
+ * Times are nanoseconds since 1970 of the host's clock. Thread: one per struct. */
+#ifndef FACTS_FACTS_H
+#define FACTS_FACTS_H
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+struct error;
+struct fact_table;
+struct facts;
+
+struct facts_params {
+	const char *where; /* SQLite file or postgresql:// URL */
+	const char *host; /* this host's name; NULL: gethostname */
+	const char *vm;
+	uint64_t keep_ns; /* rows that ended longer ago are dropped; 0: 7 days */
+	uint64_t max_rows; /* per table, oldest dropped first; 0: one million */
+};
+
+/* Opens for recording: makes or migrates the schema, ends the rows a crash left open. Caller
+ * owns *ret. */
+struct error *facts_open(const struct facts_params *params, struct facts **ret);
+void facts_destroy(struct facts *facts);
+
+struct facts_change {
+	size_t began, ended; /* intervals */
+};
+
+/* Records that the table's things are exactly rows (array of objects) at now_ns. ret may be
+ * NULL. */
+struct error *facts_observe(struct facts *facts, const struct fact_table *table,
+			    const json_t *rows, uint64_t now_ns, struct facts_change *ret);
+
+/* Records one thing that has no duration, such as a VM event. */
+struct error *facts_event(struct facts *facts, const char *event, const char *detail,
+			  uint64_t now_ns);
+
+/* Says that a look at all tables ended at now_ns; also applies the bounds now and then. */
+struct error *facts_look_done(struct facts *facts, uint64_t now_ns);
+
+/* Reading, on a connection of its own that cannot write. Caller owns *ret, an array of objects.
+ */
+struct error *facts_query(const char *where, const char *sql, json_t **ret);
+
+/* Rows of table as they were at time at_ns. */
+struct error *facts_at(const char *where, const char *vm, const struct fact_table *table,
+		       uint64_t at_ns, json_t **ret);
+
+/* What began and ended since: objects with change ("began" or "ended"), table, time_ns, and the
+ * row. */
+struct error *facts_diff(const char *where, const char *vm, uint64_t since_ns, json_t **ret);
+
+/* "10:02", "2026-11-22 10:02:03", "5m", "90 seconds ago", "an hour", "@1700000000". ERR_USAGE.
+ */
+struct error *facts_parse_time(const char *text, uint64_t now_ns, uint64_t *ret);
+uint64_t facts_now(void);
+#endif

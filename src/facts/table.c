@@ -1,0 +1,108 @@
+#include "facts/table.h"
+
+#include <string.h>
+
+/* ORDER fact tables. Columns a query wants by name; everything else stays in the call's own
+ * answer. */
+static const struct fact_column processes[] = {
+	{ "pid", FACT_INTEGER, FACT_KEY },
+	{ "start_ns", FACT_INTEGER, FACT_KEY },
+	{ "tgid", FACT_INTEGER, FACT_VALUE },
+	{ "ppid", FACT_INTEGER, FACT_VALUE },
+	{ "comm", FACT_TEXT, FACT_VALUE },
+	{ "uid", FACT_INTEGER, FACT_VALUE },
+	{ "gid", FACT_INTEGER, FACT_VALUE },
+	{ "kthread", FACT_INTEGER, FACT_VALUE },
+	{ "task", FACT_TEXT, FACT_VALUE },
+	{ "args", FACT_TEXT, FACT_VALUE },
+	{ "state", FACT_TEXT, FACT_SAMPLE },
+	{ "rss_pages", FACT_INTEGER, FACT_SAMPLE },
+	{ 0 },
+};
+static const struct fact_column threads[] = {
+	{ "pid", FACT_INTEGER, FACT_KEY },    { "start_ns", FACT_INTEGER, FACT_KEY },
+	{ "tgid", FACT_INTEGER, FACT_VALUE }, { "comm", FACT_TEXT, FACT_VALUE },
+	{ "state", FACT_TEXT, FACT_SAMPLE },  { 0 },
+};
+static const struct fact_column modules[] = {
+	{ "name", FACT_TEXT, FACT_KEY },	   { "address", FACT_TEXT, FACT_KEY },
+	{ "size", FACT_INTEGER, FACT_VALUE },	   { "state", FACT_TEXT, FACT_VALUE },
+	{ "refcount", FACT_INTEGER, FACT_SAMPLE }, { 0 },
+};
+static const struct fact_column mounts[] = {
+	{ "id", FACT_INTEGER, FACT_KEY },	{ "mountpoint", FACT_TEXT, FACT_KEY },
+	{ "parent", FACT_INTEGER, FACT_VALUE }, { "device", FACT_TEXT, FACT_VALUE },
+	{ "fstype", FACT_TEXT, FACT_VALUE },	{ "options", FACT_TEXT, FACT_VALUE },
+	{ "ns", FACT_INTEGER, FACT_VALUE },	{ 0 },
+};
+static const struct fact_column files[] = {
+	{ "pid", FACT_INTEGER, FACT_KEY },
+	{ "fd", FACT_INTEGER, FACT_KEY },
+	{ "path", FACT_TEXT, FACT_VALUE },
+	{ "type", FACT_TEXT, FACT_VALUE },
+	{ 0 },
+};
+static const struct fact_column sockets[] = {
+	{ "pid", FACT_INTEGER, FACT_KEY },
+	{ "fd", FACT_INTEGER, FACT_KEY },
+	{ "family", FACT_TEXT, FACT_VALUE },
+	{ "type", FACT_TEXT, FACT_VALUE },
+	{ "proto", FACT_TEXT, FACT_VALUE },
+	{ "local", FACT_TEXT, FACT_VALUE },
+	{ "remote", FACT_TEXT, FACT_VALUE },
+	{ "state", FACT_TEXT, FACT_VALUE },
+	{ 0 },
+};
+static const struct fact_column regions[] = {
+	{ "start", FACT_TEXT, FACT_KEY },
+	{ "end", FACT_TEXT, FACT_VALUE },
+	{ "kind", FACT_TEXT, FACT_VALUE },
+	{ "name", FACT_TEXT, FACT_VALUE },
+	{ 0 },
+};
+static const struct fact_column page_kinds[] = {
+	{ "kind", FACT_TEXT, FACT_KEY },
+	{ "pages", FACT_INTEGER, FACT_SAMPLE },
+	{ 0 },
+};
+static const struct fact_column hot_paths[] = {
+	{ "address", FACT_TEXT, FACT_KEY },
+	{ "symbol", FACT_TEXT, FACT_VALUE },
+	{ "class", FACT_TEXT, FACT_VALUE },
+	{ "executions", FACT_INTEGER, FACT_SAMPLE },
+	{ "instructions", FACT_INTEGER, FACT_SAMPLE },
+	{ 0 },
+};
+static const struct fact_column kernels[] = {
+	{ "id", FACT_TEXT, FACT_KEY },
+	{ "x86_hash", FACT_TEXT, FACT_VALUE },
+	{ "symbol", FACT_TEXT, FACT_VALUE },
+	{ "pattern", FACT_TEXT, FACT_VALUE },
+	{ "tier", FACT_TEXT, FACT_VALUE },
+	{ "state", FACT_TEXT, FACT_VALUE },
+	{ "executions", FACT_INTEGER, FACT_SAMPLE },
+	{ 0 },
+};
+static const struct fact_column events[] = {
+	{ "event", FACT_TEXT, FACT_KEY },
+	{ "time_ns", FACT_INTEGER, FACT_KEY },
+	{ "detail", FACT_TEXT, FACT_VALUE },
+	{ 0 },
+};
+
+const struct fact_table fact_tables[] = {
+	{ "processes", "ps", 1, processes },   { "threads", "threads", 5, threads },
+	{ "modules", "lsmod", 1, modules },    { "mounts", "mounts", 1, mounts },
+	{ "files", "files", 2, files },	       { "sockets", "sockets", 1, sockets },
+	{ "regions", "regions", 60, regions }, { "page_kinds", NULL, 10, page_kinds },
+	{ "hot_paths", NULL, 10, hot_paths },  { "kernels", NULL, 10, kernels },
+	{ "events", NULL, 1, events },	       { 0 },
+};
+
+const struct fact_table *fact_table_find(const char *name)
+{
+	for (const struct fact_table *table = fact_tables; table->name; table++)
+		if (!strcmp(table->name, name))
+			return table;
+	return NULL;
+}

@@ -1,0 +1,152 @@
+#include "vm/qemu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/error.h"
+#include "vm/kvm.h"
+
+#define RECENT_MAJOR 11
+#define RECENT_MINOR 1
+
+void qemu_binary_deinit(struct qemu_binary *qemu)
+{
+	free(qemu->path);
+	qemu->path = NULL;
+}
+
+bool qemu_parse_version(const char *text, struct qemu_binary *ret)
+{
+	static const char before[] = "version ";
+	const char *at = strstr(text, before);
+	return at && sscanf(at + strlen(before), "%d.%d.%d", &ret->major, &ret->minor,
+			    &ret->micro) == 3;
+}
+
+/* What a program prints, at most a second; NULL when it cannot be run. Caller owns. */
+static char *output_of(const char *path, const char *arg)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC))
+		return NULL;
+	pid_t child = fork();
+	if (!child) {
+		dup2(ends[1], STDOUT_FILENO);
+		execl(path, path, arg, (char *)NULL);
+		_exit(127);
+	}
+	close(ends[1]);
+	AUTO(own_fd) int from = ends[0];
+	char *text = calloc(1, 513);
+	struct pollfd wait = { .fd = from, .events = POLLIN };
+	ssize_t got = child > 0 && text && poll(&wait, 1, 5000) > 0 ? read(from, text, 512) : 0;
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	if (got > 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static bool try_binary(const char *path, const char *why, struct qemu_binary *ret)
+{
+	if (access(path, X_OK))
+		return false;
+	AUTO(own_free) char *text = output_of(path, "--version");
+	if (!text || !qemu_parse_version(text, ret))
+		return false;
+	ret->path = strdup(path);
+	ret->why = why;
+	return ret->path != NULL;
+}
+
+static bool is_recent(const struct qemu_binary *qemu)
+{
+	return qemu->major > RECENT_MAJOR ||
+	       (qemu->major == RECENT_MAJOR && qemu->minor >= RECENT_MINOR);
+}
+
+/* First PATH entry with the program; its path in buffer. */
+static bool search_path(const char *program, char *buffer, size_t size)
+{
+	const char *path = getenv("PATH");
+	for (const char *at = path ? path : "/usr/bin"; *at;) {
+		size_t length = strcspn(at, ":");
+		snprintf(buffer, size, "%.*s/%s", (int)length, at, program);
+		if (length && !access(buffer, X_OK))
+			return true;
+		at += length + (at[length] == ':');
+	}
+	return false;
+}
+
+static bool private_path(const char *program, char *buffer, size_t size)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	if (cache && *cache == '/')
+		snprintf(buffer, size, "%s/glassbox/bin/%s", cache, program);
+	else if (home)
+		snprintf(buffer, size, "%s/.cache/glassbox/bin/%s", home, program);
+	else
+		return false;
+	return true;
+}
+
+struct error *qemu_find(bool is_i386, bool wants_recent, struct qemu_binary *ret)
+{
+	const char *program = is_i386 ? "qemu-system-i386" : "qemu-system-x86_64";
+	const char *chosen = getenv("GLASSBOX_QEMU");
+	char path[4096];
+	struct qemu_binary system = { 0 }, own = { 0 };
+	if (chosen && *chosen) {
+		if (try_binary(chosen, "GLASSBOX_QEMU", ret))
+			return NULL;
+		return error_create(ERR_NOT_FOUND, "GLASSBOX_QEMU=%s is not a QEMU that runs",
+				    chosen);
+	}
+	bool have_system =
+		search_path(program, path, sizeof(path)) && try_binary(path, "system", &system);
+	if (have_system && is_recent(&system)) {
+		*ret = system;
+		return NULL;
+	}
+	if (private_path(program, path, sizeof(path)) &&
+	    try_binary(path, "private copy", &own)) {
+		qemu_binary_deinit(&system);
+		*ret = own;
+		return NULL;
+	}
+	if (have_system && !wants_recent) {
+		*ret = system;
+		return NULL;
+	}
+	qemu_binary_deinit(&system);
+	return error_hint(error_create(ERR_NOT_FOUND, "no %s%s found", program,
+				       wants_recent ? " 11.1 or newer" : ""),
+			  "`tools/setup qemu` makes a private copy, or set GLASSBOX_QEMU");
+}
+
+enum qemu_accel qemu_accel_auto(const char **why_ret)
+{
+	if (access("/dev/kvm", F_OK))
+		*why_ret = "there is no /dev/kvm";
+	else if (access("/dev/kvm", R_OK | W_OK))
+		*why_ret = "/dev/kvm may not be opened by this user";
+	else if (access("/sys/module/kvm_intel", F_OK) && access("/sys/module/kvm_amd", F_OK))
+		*why_ret = "/dev/kvm is not hardware virtualisation (no kvm_intel or kvm_amd)";
+	else if (!kvm_self_test())
+		*why_ret = "a test guest did not run in KVM within its deadline";
+	else {
+		*why_ret = "a test guest ran in KVM";
+		return QEMU_ACCEL_KVM;
+	}
+	return QEMU_ACCEL_TCG;
+}
