@@ -31,14 +31,21 @@ struct error;
 
 void error_destroy(struct error *err);
 
+/* gcc's analyzer pairs creators with their destroy function; clang has no such attribute. */
+#ifdef __clang__
+#define ERROR_OWNED
+#else
+#define ERROR_OWNED __attribute__((malloc(error_destroy, 1)))
+#endif
+
 /* Creates an error. Never fails: without memory a static one is returned. */
 struct error *error_create(enum error_kind kind, const char *format, ...)
-	__attribute__((format(printf, 2, 3), malloc(error_destroy, 1)));
+	__attribute__((format(printf, 2, 3))) ERROR_OWNED;
 
 /* ERR_SYSTEM with the text of errno_value added: "cannot open /x: No such file or directory".
  */
 struct error *error_system(int errno_value, const char *format, ...)
-	__attribute__((format(printf, 2, 3), malloc(error_destroy, 1)));
+	__attribute__((format(printf, 2, 3))) ERROR_OWNED;
 
 /* Puts "words: " in front of the message. Takes err and returns it; NULL stays NULL. */
 struct error *error_wrap(struct error *err, const char *format, ...)

@@ -4,15 +4,19 @@
  *
  * How a kernel runs (mcode/interp.h is the reference; all executors agree with it):
  *   1. slots = 0; slots[inputs[i].slot] = guest register inputs[i].guest at the loop head.
- *   2. guard runs: r0 != 0 at its end means that the kernel may run on these values.
+ *   2. guard runs: r0 != 0 at its end means that the kernel may run on these values. Else r1
+ *      may say why not: a number of plugin/kernel_abi.h's plan results, 0 for the general one.
  *   3. setup runs once; the slots it leaves are the invariants: stream bases, strides, trip
  *      count, start values of reductions, start values and steps of induction variables.
- *   4. n = min(slots[trip_slot], what the caller asks for). For k = 0 .. n-1, in any order:
+ *   4. slots[trip_slot] is the number of iterations still to come, the last one included. n =
+ *      the smaller of it and what the caller asks for. For k = 0 .. n-1, in any order:
  *      registers = 0 except r0 = k; slots = the invariants; body runs; what it left in slots is
  *      seen by reductions and the search exit of this k only.
  *   5. Each reduction folds its contribution: slots[acc] = slots[acc] OP slots[value].
  *   6. A search kernel ends at the smallest k whose body leaves slots[search_slot] != 0; that k
- *      does not count as done. The same holds for the smallest k that faults.
+ *      does not count as done. The same holds for the smallest k that faults: its stores are
+ *      done, those of later iterations are not (an executor that cannot promise this refuses
+ *      kernels that store and can fault).
  *   7. finish runs once with r0 = number of iterations done and the invariants plus the final
  *      accumulators in slots; guest register exits[i].guest = slots[exits[i].slot].
  * Sections see no registers of each other: all start at 0 except r0 as said. */

@@ -153,6 +153,17 @@ static const char *access_problem(const struct mcode_kernel *kernel,
 	return NULL;
 }
 
+/* A body that moved a stream under itself would make addresses depend on the order of lanes. */
+static bool slot_places_a_stream(const struct mcode_kernel *kernel, unsigned slot)
+{
+	for (uint32_t i = 0; i < kernel->n_streams; i++)
+		if (slot == kernel->streams[i].base_slot ||
+		    slot == kernel->streams[i].stride_slot ||
+		    slot == kernel->streams[i].length_slot)
+			return true;
+	return false;
+}
+
 static const char *insn_in_kernel_problem(const struct mcode_kernel *kernel,
 					  enum mcode_section section,
 					  const struct mcode_insn *insn)
@@ -166,8 +177,11 @@ static const char *insn_in_kernel_problem(const struct mcode_kernel *kernel,
 		if (section != MCODE_BODY)
 			return "memory access outside the body";
 		return access_problem(kernel, info, insn);
-	case MCODE_FORM_GET:
 	case MCODE_FORM_PUT:
+		if (section == MCODE_BODY && slot_places_a_stream(kernel, insn->rs1))
+			return "the body may not change where a stream is";
+		return slot_ok(kernel, insn->rs1) ? NULL : "slot out of range";
+	case MCODE_FORM_GET:
 		return slot_ok(kernel, insn->rs1) ? NULL : "slot out of range";
 	default:
 		return NULL;
