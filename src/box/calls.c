@@ -12,7 +12,14 @@ const struct call *const call_table[] = {
 	&call_resume,
 	&call_reset,
 	&call_stop,
+	/* introspection */
+	&call_ps,
+	&call_threads,
+	&call_tree,
 	/* addresses and bytes */
+	&call_symbols,
+	&call_type,
+	&call_vtop,
 	&call_read,
 	/* programs */
 	&call_serve,

@@ -18,4 +18,13 @@ extern const struct call call_read;
 /* call_program.c */
 extern const struct call call_mcp;
 extern const struct call call_serve;
+/* call_process.c */
+extern const struct call call_ps;
+extern const struct call call_threads;
+extern const struct call call_tree;
+
+/* call_symbols.c */
+extern const struct call call_symbols;
+extern const struct call call_type;
+extern const struct call call_vtop;
 #endif

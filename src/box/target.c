@@ -111,3 +111,8 @@ struct error *target_guest(struct target *target, struct guest **ret)
 	*ret = target->guest;
 	return NULL;
 }
+
+struct guest *target_guest_open(struct target *target)
+{
+	return target->guest;
+}

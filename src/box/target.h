@@ -32,4 +32,5 @@ struct vm *target_vm(struct target *target); /* borrowed; NULL for a dump */
 
 /* The kernel in this memory; borrowed. Discovery happens at the first call. */
 struct error *target_guest(struct target *target, struct guest **ret);
+struct guest *target_guest_open(struct target *target); /* the same if it happened, else NULL */
 #endif

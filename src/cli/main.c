@@ -10,6 +10,7 @@
 #include "cli/help.h"
 #include "cli/options.h"
 #include "cli/print.h"
+#include "guest/guest.h"
 
 OWN_DECLARE(own_json, json_t *, json_decref)
 OWN_DECLARE(own_target, struct target *, target_destroy)
@@ -55,6 +56,16 @@ static void clear_progress(const struct progress *progress)
 		fputs("\r\033[K", stderr);
 }
 
+/* Doubts about the kernel found and what the answer lacks: on stderr, never in the document. */
+static void show_doubts(struct target *target)
+{
+	struct guest *guest = target ? target_guest_open(target) : NULL;
+	for (size_t i = 0; guest && guest_doubt(guest, i); i++)
+		fprintf(stderr, "glassbox: doubt: %s\n", guest_doubt(guest, i));
+	for (size_t i = 0; guest && guest_note(guest, i); i++)
+		fprintf(stderr, "glassbox: partial: %s\n", guest_note(guest, i));
+}
+
 static struct error *run_and_print(const struct call *call, struct call_context *context,
 				   const struct cli_options *options)
 {
@@ -67,6 +78,7 @@ static struct error *run_and_print(const struct call *call, struct call_context 
 	}
 	struct error *err = call->run(context, &document);
 	clear_progress(&progress);
+	show_doubts(context->target);
 	if (err)
 		return err;
 	return cli_print(call, document, options->json, stdout);

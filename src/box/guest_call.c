@@ -1,0 +1,93 @@
+#include "box/guest_call.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "box/target.h"
+#include "guest/guest.h"
+#include "guest/task.h"
+
+struct error *call_guest(struct call_context *context, struct guest **ret)
+{
+	TRY(target_guest(context->target, ret));
+	guest_begin(*ret);
+	return NULL;
+}
+
+struct error *call_task(struct call_context *context, struct guest *guest,
+			struct guest_task *ret)
+{
+	return guest_task_find(guest, (int64_t)call_integer(context, "pid", 0), ret);
+}
+
+/* Length of the valid UTF-8 sequence at text, 0 if there is none in the bytes left. */
+static size_t utf8_length(const unsigned char *text, size_t left)
+{
+	size_t length = *text < 0x80			? 1
+			: *text >= 0xc2 && *text < 0xe0 ? 2
+			: *text >= 0xe0 && *text < 0xf0 ? 3
+			: *text >= 0xf0 && *text < 0xf5 ? 4
+							: 0;
+	if (!length || length > left)
+		return 0;
+	for (size_t i = 1; i < length; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates and what lies beyond Unicode. */
+	if ((*text == 0xe0 && text[1] < 0xa0) || (*text == 0xed && text[1] >= 0xa0) ||
+	    (*text == 0xf0 && text[1] < 0x90) || (*text == 0xf4 && text[1] >= 0x90))
+		return 0;
+	return length;
+}
+
+static json_t *clean_text(const char *bytes, size_t length)
+{
+	static const char replacement[] = "\xef\xbf\xbd";
+	AUTO(own_free) char *clean = malloc(length * 3 + 1);
+	size_t out = 0;
+	if (!clean)
+		return NULL;
+	for (size_t at = 0; at < length;) {
+		size_t part = utf8_length((const unsigned char *)bytes + at, length - at);
+		memcpy(clean + out, part ? bytes + at : replacement, part ? part : 3);
+		out += part ? part : 3;
+		at += part ? part : 1;
+	}
+	return json_stringn(clean, out);
+}
+
+json_t *json_guest_text(const char *bytes, size_t length_max)
+{
+	return clean_text(bytes, strnlen(bytes, length_max));
+}
+
+json_t *json_guest_words(const char *bytes, size_t length)
+{
+	while (length && !bytes[length - 1])
+		length--;
+	if (!bytes || !length)
+		return json_null();
+	AUTO(own_free) char *words = malloc(length);
+	if (!words)
+		return NULL;
+	for (size_t i = 0; i < length; i++)
+		words[i] = bytes[i] ? bytes[i] : ' ';
+	return clean_text(words, length);
+}
+
+json_t *json_hex_or_null(bool known, uint64_t value)
+{
+	return known ? call_hex(value) : json_null();
+}
+
+json_t *json_number_or_null(bool known, int64_t value)
+{
+	return known ? json_integer(value) : json_null();
+}
+
+struct error *json_list_add(json_t *list, json_t *value)
+{
+	if (!value || json_array_append_new(list, value))
+		return error_create(ERR_MEMORY, "no memory for an answer");
+	return NULL;
+}

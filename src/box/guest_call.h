@@ -1,0 +1,42 @@
+/* What calls about the guest's kernel share: getting it ready for a question, and JSON values
+ * out of untrusted guest bytes. Thread: that of the call. */
+#ifndef BOX_GUEST_CALL_H
+#define BOX_GUEST_CALL_H
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/own.h"
+#include "box/call.h"
+struct error;
+struct guest;
+struct guest_space;
+struct guest_task;
+struct target;
+
+OWN_DECLARE(own_json, json_t *, json_decref)
+
+/* The kernel of the call's target, ready for a new question. Borrowed. */
+struct error *call_guest(struct call_context *context, struct guest **ret);
+/* The process named by the argument "pid". */
+struct error *call_task(struct call_context *context, struct guest *guest,
+			struct guest_task *ret);
+
+/* The address space named by the argument "pid", or the kernel's without one. */
+struct error *call_space(struct call_context *context, struct guest *guest,
+			 struct guest_space *ret);
+/* A text argument that is a number, a symbol, or symbol+offset. ERR_USAGE. */
+struct error *call_address(struct call_context *context, struct guest *guest, const char *name,
+			   uint64_t *gva_ret);
+
+/* A string from guest bytes up to a NUL: what is not UTF-8 becomes U+FFFD. New reference. */
+json_t *json_guest_text(const char *bytes, size_t length_max);
+/* NUL-separated parts as one string, joined by spaces; null when there are none. */
+json_t *json_guest_words(const char *bytes, size_t length);
+/* "0x..." or null. */
+json_t *json_hex_or_null(bool known, uint64_t value);
+json_t *json_number_or_null(bool known, int64_t value);
+
+/* Adds value (taken) to list; ERR_MEMORY when either is missing. */
+struct error *json_list_add(json_t *list, json_t *value);
+#endif
