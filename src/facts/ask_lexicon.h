@@ -1,6 +1,6 @@
-/* The words that questions are made of. Longer phrases win over shorter ones; single words of
- * five or more letters also match with one typing error, of nine or more with two. ORDER ask
- * lexicon: by class. */
+/* size-ok: a table. The words that questions are made of. Longer phrases win over shorter ones;
+ * single words of five or more letters also match with one typing error, of nine or more with
+ * two. ORDER ask lexicon: by class. */
 #ifndef FACTS_ASK_LEXICON_H
 #define FACTS_ASK_LEXICON_H
 #include "facts/ask_words.h"
