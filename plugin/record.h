@@ -32,6 +32,7 @@ enum gb_record_kind {
 };
 
 #define GB_REC_MAX_WORDS 17u
+#define GB_REC_KERNEL (1ull << 52) /* flag of BLOCK: its address has bit 63 set */
 #define GB_REC_PAYLOAD 0x00ffffffffffffffull
 
 static inline uint64_t gb_record(enum gb_record_kind kind, uint64_t payload)

@@ -88,7 +88,8 @@ void watch_cr3_writes(struct qemu_plugin_tb *tb, unsigned n_insns)
 
 void watch_instrument(struct qemu_plugin_tb *tb, uint32_t block, unsigned n_insns)
 {
-	void *record = (void *)gb_record(GB_REC_BLOCK, block);
+	uint64_t kernel = qemu_plugin_tb_vaddr(tb) >> 63 ? GB_REC_KERNEL : 0;
+	void *record = (void *)gb_record(GB_REC_BLOCK, kernel | block);
 	bool sampled = plugin.active.mode == GB_MODE_FULL && plugin.active.sample_every;
 	if (sampled)
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block_sampled, QEMU_CB_R_REGS,
