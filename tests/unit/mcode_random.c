@@ -2,10 +2,13 @@
 
 #include "test.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mcode/interp.h"
 #include "mcode/program.h"
+#include "mcode/text.h"
 #include "mcode/validate.h"
 
 /* Slots: 0 .. 7 inputs, 8 .. 12 stream bases, 13 table length, 14 trip, 15 .. 18 accumulators,
@@ -255,13 +258,13 @@ static void add_reductions(uint64_t *state, struct mcode_kernel *kernel,
 
 static void add_finish(struct mcode_kernel *kernel)
 {
-	/* RAX = iterations done, RCX .. RBX and RSP = accumulators. */
+	static const uint8_t to[] = { MCODE_RCX, MCODE_RDX, MCODE_RBX, MCODE_RBP };
+	/* RAX = iterations done, then the accumulators. */
 	emit(kernel, MCODE_FINISH, (struct mcode_insn){ .op = MCODE_PUT, .rd = 0, .rs1 = 24 });
 	kernel->exits[kernel->n_exits++] = (struct mcode_binding){ MCODE_RAX, 24 };
 	for (unsigned i = 0; i < 4; i++)
 		kernel->exits[kernel->n_exits++] =
-			(struct mcode_binding){ (uint16_t)(MCODE_RCX + i),
-						(uint16_t)(SLOT_ACC + i) };
+			(struct mcode_binding){ to[i], (uint16_t)(SLOT_ACC + i) };
 }
 
 static void add_search_end(uint64_t *state, struct mcode_kernel *kernel)
@@ -368,4 +371,50 @@ void random_memory(uint64_t *state, uint8_t *buffers, struct mcode_view *views, 
 	}
 	guest[MCODE_R8 + 1] += RANDOM_BYTES / 2; /* its stride is negative */
 	guest[MCODE_R8 + 5] = 300; /* table length */
+}
+
+/* Instruction texts of the golden file, each once; the caller frees the lines. */
+static uint32_t golden_instructions(char *lines[], uint32_t limit)
+{
+	AUTO(own_file) FILE *file = fopen(GOLDEN_DIR "/mcode_ops.txt", "re");
+	char line[256];
+	uint32_t n = 0;
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file)) {
+		uint32_t known = 0;
+		*strstr(line, " ;") = 0;
+		while (known < n && strcmp(lines[known], line))
+			known++;
+		if (known < n)
+			continue;
+		assert_true(n < limit);
+		lines[n++] = strdup(line);
+	}
+	return n;
+}
+
+struct mcode_kernel *golden_kernel(uint32_t *n_ret)
+{
+	enum { MOST = 1000 };
+	char *lines[MOST], *text = NULL;
+	size_t size;
+	uint32_t n = golden_instructions(lines, MOST);
+	struct mcode_kernel *kernel = NULL;
+	FILE *to = open_memstream(&text, &size);
+	fprintf(to,
+		".kernel golden\n.slots 3\n.trip v2\n.input v0 rdi\n.input v1 rsi\n.input v2 "
+		"rcx\n"
+		".stream s0 read base v0 stride 24 window 0 24\n"
+		".stream s1 write base v1 stride %u window 0 %u\n.guard\nldi r0, #1\n.body\n",
+		8 * n, 8 * n);
+	for (uint32_t i = 0; i < n; i++) {
+		fprintf(to, "ld r1, s0\nld r2, s0+8\nld r3, s0+16\n%s\nst s1+%u, r3\n",
+			lines[i], 8 * i);
+		free(lines[i]);
+	}
+	fclose(to);
+	assert_ok(mcode_assemble(text, size, &kernel));
+	free(text);
+	*n_ret = n;
+	return kernel;
 }

@@ -25,6 +25,10 @@ uint64_t random_next(uint64_t *state);
 uint64_t random_value(uint64_t *state);
 /* Inputs are RAX .. RDI in slots 0 .. 7; exits RAX .. RDI. Caller owns the result. */
 struct mcode_kernel *random_kernel(const struct random_params *params);
+/* One kernel that computes every distinct instruction of tests/golden/mcode_ops.txt: iteration
+ * k reads a, b, d at s0 + 24 * k and stores the results at s1 + 8 * n * k, n instructions. RDI
+ * and RSI are the bases, RCX the trip count. Caller owns the result. */
+struct mcode_kernel *golden_kernel(uint32_t *n_ret);
 /* Fills 5 buffers of RANDOM_BYTES and points the views at them, bases as in guest[]. */
 void random_memory(uint64_t *state, uint8_t *buffers, struct mcode_view *views,
 		   uint64_t *guest);

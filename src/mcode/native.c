@@ -1,0 +1,284 @@
+/* Runs gcc over generated source and loads what comes out. The linker script puts a small table
+ * in front of the code, so that the output is one flat file that needs no ELF parsing:
+ *
+ *   0 plan's offset   4 run's offset   8 size   12 "GBXN"   16 .. code, then constants
+ *
+ * It refuses anything that would need a relocation or writable data. */
+#include "mcode/native.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "mcode/program.h"
+#include "plugin/kernel_abi.h"
+
+#define IMAGE_TABLE_BYTES 16u
+#define IMAGE_MAX_BYTES (1u << 20)
+#define COMPILER_CPU_SECONDS 30
+#define COMPILER_MEMORY_BYTES (4ull << 30)
+
+_Static_assert((int)MCODE_NATIVE_AVX2 == (int)GB_FEATURE_AVX2, "feature bits are the plugin's");
+_Static_assert((int)MCODE_NATIVE_AVX512 == (int)GB_FEATURE_AVX512,
+	       "feature bits are the plugin's");
+
+static const char linker_script[] =
+	"ENTRY(plan)\n"
+	"SECTIONS {\n"
+	"  . = 0;\n"
+	"  .all : { LONG(plan) LONG(run) LONG(image_end) LONG(0x4e584247)\n"
+	"           *(.text .text.*) . = ALIGN(64); *(.rodata .rodata.*) . = ALIGN(16);\n"
+	"           image_end = .; }\n"
+	"  .data : { *(.data .data.* .bss .bss.* COMMON .tdata .tbss .got .got.* .rela.*) }\n"
+	"  ASSERT(SIZEOF(.data) == 0, \"writable data or relocations\")\n"
+	"  /DISCARD/ : { *(.comment .note* .eh_frame* .dynamic .dynsym .dynstr .hash .gnu.*"
+	" .interp .plt .plt.*) }\n"
+	"}\n";
+
+/* Files of one compilation, removed with it. */
+struct work_dir {
+	char path[64];
+	bool exists;
+};
+
+static const char *const work_files[] = { "k.c", "k.ld", "k.bin", "k.log" };
+
+static void work_dir_remove(struct work_dir *dir)
+{
+	char path[96];
+	if (!dir->exists)
+		return;
+	for (size_t i = 0; i < sizeof(work_files) / sizeof(work_files[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir->path, work_files[i]);
+		unlink(path);
+	}
+	rmdir(dir->path);
+}
+
+static struct error *work_dir_make(struct work_dir *dir)
+{
+	snprintf(dir->path, sizeof(dir->path), "/tmp/glassbox-native-XXXXXX");
+	if (!mkdtemp(dir->path))
+		return error_system(errno, "cannot make %s", dir->path);
+	dir->exists = true;
+	return NULL;
+}
+
+static struct error *work_file_write(const struct work_dir *dir, const char *name,
+				     const char *text)
+{
+	char path[96];
+	snprintf(path, sizeof(path), "%s/%s", dir->path, name);
+	AUTO(own_file) FILE *file = fopen(path, "we");
+	if (!file || fputs(text, file) < 0 || fflush(file))
+		return error_system(errno, "cannot write %s", path);
+	return NULL;
+}
+
+static enum mcode_native_target host_target(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
+			       __builtin_cpu_supports("fma")
+		       ? MCODE_NATIVE_AVX2
+		       : MCODE_NATIVE_SSE2;
+}
+
+/* In the child: limits, quiet, then gcc. Only async-signal-safe calls. */
+static _Noreturn void exec_compiler(const struct work_dir *dir, const char *march)
+{
+	const char *const argv[] = { "gcc",
+				     "-O3",
+				     march,
+				     "-mprefer-vector-width=256",
+				     "-fPIE",
+				     "-ffreestanding",
+				     "-fno-tree-loop-distribute-patterns",
+				     "-fno-stack-protector",
+				     "-fcf-protection=none",
+				     "-fno-asynchronous-unwind-tables",
+				     "-fno-jump-tables",
+				     "-fno-ident",
+				     "-fvect-cost-model=dynamic",
+				     "-w",
+				     "-nostdlib",
+				     "-static-pie",
+				     "-Wl,--no-dynamic-linker,--build-id=none,--oformat=binary",
+				     "-Wl,-z,noseparate-code,-T,k.ld",
+				     "-o",
+				     "k.bin",
+				     "k.c",
+				     NULL };
+	struct rlimit cpu = { COMPILER_CPU_SECONDS, COMPILER_CPU_SECONDS };
+	struct rlimit memory = { COMPILER_MEMORY_BYTES, COMPILER_MEMORY_BYTES };
+	setrlimit(RLIMIT_CPU, &cpu);
+	setrlimit(RLIMIT_AS, &memory);
+	if (chdir(dir->path))
+		_exit(126);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int log = open("k.log", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	dup2(null, 0);
+	dup2(log, 1);
+	dup2(log, 2);
+	execvp("gcc", (char *const *)argv);
+	_exit(127);
+}
+
+static struct error *compiler_failed(const struct work_dir *dir)
+{
+	char path[96], line[200] = "";
+	snprintf(path, sizeof(path), "%s/k.log", dir->path);
+	AUTO(own_file) FILE *log = fopen(path, "re");
+	if (log && !fgets(line, sizeof(line), log))
+		line[0] = 0;
+	line[strcspn(line, "\n")] = 0;
+	return error_create(ERR_PEER, "gcc refused a generated kernel: %s", line);
+}
+
+static struct error *run_compiler(const struct work_dir *dir, enum mcode_native_target target)
+{
+	const char *march = target == MCODE_NATIVE_AVX512 ? "-march=x86-64-v4"
+			    : target == MCODE_NATIVE_AVX2 ? "-march=x86-64-v3"
+							  : "-march=x86-64";
+	int status;
+	pid_t child = fork();
+	if (child < 0)
+		return error_system(errno, "cannot start gcc");
+	if (!child)
+		exec_compiler(dir, march);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return error_system(errno, "cannot wait for gcc");
+	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL))
+		return error_create(ERR_LIMIT, "gcc took more than %d s for a kernel",
+				    COMPILER_CPU_SECONDS);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		return error_hint(error_create(ERR_NOT_FOUND, "no gcc to compile kernels with"),
+				  "apt-get install gcc");
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return compiler_failed(dir);
+	return NULL;
+}
+
+static struct error *read_image(const struct work_dir *dir, struct mcode_image *image)
+{
+	char path[96];
+	struct stat st;
+	snprintf(path, sizeof(path), "%s/k.bin", dir->path);
+	AUTO(own_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return error_system(errno, "gcc left no image");
+	if (st.st_size < (off_t)IMAGE_TABLE_BYTES || st.st_size > (off_t)IMAGE_MAX_BYTES)
+		return error_create(ERR_LIMIT, "a kernel of %lld bytes", (long long)st.st_size);
+	AUTO(own_free) uint8_t *bytes = NULL;
+	TRY(error_alloc((size_t)st.st_size, 1, &bytes));
+	if (pread(fd, bytes, (size_t)st.st_size, 0) != st.st_size)
+		return error_system(errno, "cannot read the image");
+	image->plan_offset = load_u32(bytes);
+	image->run_offset = load_u32(bytes + 4);
+	image->size_bytes = (size_t)st.st_size;
+	if (memcmp(bytes + 12, "GBXN", 4) || load_u32(bytes + 8) != st.st_size ||
+	    image->plan_offset >= st.st_size || image->run_offset >= st.st_size)
+		return error_create(ERR_PEER, "gcc's image has no table");
+	image->bytes = TAKE(bytes);
+	return NULL;
+}
+
+static void set_masks(const struct mcode_kernel *kernel, struct mcode_image *image)
+{
+	for (uint32_t i = 0; i < kernel->n_inputs; i++) {
+		unsigned guest = kernel->inputs[i].guest;
+		if (guest < MCODE_XMM)
+			image->in_gpr |= UINT64_C(1) << guest;
+		else
+			image->in_xmm |= UINT64_C(1) << (guest - MCODE_XMM) / 2;
+	}
+	for (uint32_t i = 0; i < kernel->n_exits; i++) {
+		unsigned guest = kernel->exits[i].guest;
+		if (guest < MCODE_XMM)
+			image->out_gpr |= UINT64_C(1) << guest;
+		else
+			image->out_xmm |= UINT64_C(1) << (guest - MCODE_XMM) / 2;
+	}
+	/* Half of an XMM register is written back with the other half as it came in. */
+	image->in_xmm |= image->out_xmm;
+}
+
+struct error *mcode_native_compile(const struct mcode_kernel *kernel,
+				   enum mcode_native_target target, struct mcode_image *ret)
+{
+	AUTO(own_free) char *source = NULL;
+	AUTO(work_dir_remove) struct work_dir dir = { .exists = false };
+	struct mcode_image image = { 0 };
+	if (target == MCODE_NATIVE_HOST)
+		target = host_target();
+	TRY(mcode_native_source(kernel, &source));
+	TRY(work_dir_make(&dir));
+	TRY(work_file_write(&dir, "k.c", source));
+	TRY(work_file_write(&dir, "k.ld", linker_script));
+	TRY(run_compiler(&dir, target));
+	TRY(read_image(&dir, &image));
+	image.features = (uint32_t)target;
+	set_masks(kernel, &image);
+	*ret = image;
+	return NULL;
+}
+
+void mcode_image_free(struct mcode_image *image)
+{
+	free(image->bytes);
+	*image = (struct mcode_image){ 0 };
+}
+
+struct mcode_native {
+	uint8_t *code;
+	size_t size_bytes;
+	uint32_t plan_offset, run_offset;
+};
+
+struct error *mcode_native_load(const struct mcode_image *image, struct mcode_native **ret)
+{
+	AUTO(own_mcode_native) struct mcode_native *native = NULL;
+	TRY(error_alloc(1, sizeof(*native), &native));
+	void *code = mmap(NULL, image->size_bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (code == MAP_FAILED)
+		return error_system(errno, "cannot map a kernel");
+	native->code = code;
+	native->size_bytes = image->size_bytes;
+	native->plan_offset = image->plan_offset;
+	native->run_offset = image->run_offset;
+	memcpy(code, image->bytes, image->size_bytes);
+	if (mprotect(code, image->size_bytes, PROT_READ | PROT_EXEC))
+		return error_system(errno, "cannot make a kernel executable");
+	*ret = TAKE(native);
+	return NULL;
+}
+
+void mcode_native_destroy(struct mcode_native *native)
+{
+	if (!native)
+		return;
+	if (native->code)
+		munmap(native->code, native->size_bytes);
+	free(native);
+}
+
+mcode_native_plan *mcode_native_plan_get(const struct mcode_native *native)
+{
+	return (mcode_native_plan *)(void *)(native->code + native->plan_offset);
+}
+
+mcode_native_run *mcode_native_run_get(const struct mcode_native *native)
+{
+	return (mcode_native_run *)(void *)(native->code + native->run_offset);
+}

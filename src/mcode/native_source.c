@@ -1,0 +1,616 @@
+/* Kernel -> C source for gcc's optimiser.
+ *
+ * 1. A section without jumps becomes single-assignment C: each instruction defines a new const
+ *    of the instruction's own width (`const u8 t7 = add_8(t5, t6);`). Because a register holds
+ *    its value zero-extended, reading it at another width is a plain cast, and the vectoriser
+ *    sees 8-, 16- and 32-bit arithmetic instead of 64-bit arithmetic with masks.
+ * 2. A section with jumps becomes labels and gotos over 64-bit variables.
+ * 3. Slots after setup are const u64; the body's own slot writes are new names (or shadowing
+ *    variables with jumps), so that no iteration sees another's.
+ * 4. run() = setup, loop over k, reductions in variables of their own width, finish. Streams
+ * are restrict pointers: the guard has established that they do not meet.
+ * 5. A search runs in blocks of SEARCH_BLOCK: a vectorised pass asks whether any iteration of
+ *    the block hits, a scalar pass finds the first one. */
+#include "mcode/native.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "mcode/program.h"
+#include "plugin/kernel_abi.h"
+
+#define SEARCH_BLOCK 64
+
+/* native_prelude.inc and the plugin's structs, as text of this program. */
+extern const char mcode_native_prelude[], mcode_native_abi[];
+__asm__(".pushsection .rodata\n"
+	".globl mcode_native_prelude\n.hidden mcode_native_prelude\n"
+	"mcode_native_prelude: .incbin \"" MCODE_PRELUDE_PATH "\"\n.byte 0\n"
+	".globl mcode_native_abi\n.hidden mcode_native_abi\n"
+	"mcode_native_abi: .incbin \"" MCODE_ABI_PATH "\"\n.byte 0\n"
+	".popsection\n");
+
+/* Where a register's or slot's value is at this point of the text. */
+struct value {
+	uint32_t number; /* of the t variable; for slots 0 means the invariant */
+	uint8_t width_code;
+	bool known; /* regs: false means 0; slots: false means the invariant v */
+};
+
+struct emitter {
+	FILE *to;
+	const struct mcode_kernel *kernel;
+	struct value regs[MCODE_REGISTERS], slots[MCODE_SLOTS];
+	uint32_t n_temps;
+	enum mcode_section section;
+	uint32_t label_base; /* distinguishes labels of sections emitted twice */
+	bool jumps; /* this section is in form 2 */
+	bool can_fault;
+};
+
+static unsigned bits_of(unsigned width_code)
+{
+	return mcode_width_bits(width_code);
+}
+
+/* A register's value cut to a width, as an expression in text. */
+static const char *reg_at(const struct emitter *em, unsigned reg, unsigned width_code,
+			  char text[32])
+{
+	const struct value *value = &em->regs[reg];
+	if (em->jumps)
+		snprintf(text, 32, "(u%u)r%u", bits_of(width_code), reg);
+	else if (!value->known)
+		snprintf(text, 32, "(u%u)0", bits_of(width_code));
+	else if (value->width_code == width_code)
+		snprintf(text, 32, "t%u", value->number);
+	else
+		snprintf(text, 32, "(u%u)t%u", bits_of(width_code), value->number);
+	return text;
+}
+
+static const char *second_source(const struct emitter *em, const struct mcode_insn *insn,
+				 unsigned width_code, char text[32])
+{
+	if (!insn->has_imm)
+		return reg_at(em, insn->rs2, width_code, text);
+	snprintf(text, 32, "(u%u)0x%" PRIx64 "ull", bits_of(width_code),
+		 insn->imm & mcode_width_mask(width_code));
+	return text;
+}
+
+/* Starts the definition of rd; the caller prints the expression and ";\n". */
+static void define(struct emitter *em, unsigned reg, unsigned width_code)
+{
+	if (em->jumps) {
+		fprintf(em->to, "\tr%u = ", reg);
+		return;
+	}
+	em->regs[reg] = (struct value){ ++em->n_temps, (uint8_t)width_code, true };
+	fprintf(em->to, "\tconst u%u t%u = ", bits_of(width_code), em->n_temps);
+}
+
+static void lower(const char *upper, char text[16])
+{
+	size_t i = 0;
+	for (; upper[i] && i < 15; i++)
+		text[i] = upper[i] >= 'A' && upper[i] <= 'Z' ? (char)(upper[i] + 32) : upper[i];
+	text[i] = 0;
+}
+
+static bool op_compares(unsigned op)
+{
+	return op >= MCODE_CMPEQ && op <= MCODE_CMPLES;
+}
+
+static void emit_cmov(struct emitter *em, const struct mcode_insn *insn)
+{
+	char a[32], b[32], d[32];
+	unsigned w = insn->width_code;
+	reg_at(em, insn->rs1, w, a);
+	reg_at(em, insn->rd, w, d);
+	second_source(em, insn, w, b);
+	define(em, insn->rd, w);
+	fprintf(em->to, "%s ? %s : %s;\n", a, b, d);
+}
+
+static void emit_packed(struct emitter *em, const struct mcode_insn *insn)
+{
+	char a[32], b[32], d[32], name[16];
+	const struct mcode_op_info *info = mcode_op_info(insn->op);
+	lower(info->name, name);
+	reg_at(em, insn->rs1, MCODE_W64, a);
+	reg_at(em, insn->rd, MCODE_W64, d);
+	second_source(em, insn, MCODE_W64, b);
+	define(em, insn->rd, MCODE_W64);
+	fprintf(em->to, "%s_p%u(%s", name, bits_of(insn->width_code), a);
+	if (info->form == MCODE_FORM_RRR)
+		fprintf(em->to, ", %s", b);
+	if (insn->op == MCODE_CMOV)
+		fprintf(em->to, ", %s", d);
+	fprintf(em->to, ");\n");
+}
+
+static void emit_alu(struct emitter *em, const struct mcode_insn *insn)
+{
+	char a[32], b[32], name[16];
+	const struct mcode_op_info *info = mcode_op_info(insn->op);
+	unsigned w = insn->width_code;
+	if (insn->packed) {
+		emit_packed(em, insn);
+		return;
+	}
+	if (insn->op == MCODE_CMOV) {
+		emit_cmov(em, insn);
+		return;
+	}
+	lower(info->name, name);
+	reg_at(em, insn->rs1, insn->op == MCODE_SEXT ? MCODE_W64 : w, a);
+	second_source(em, insn, w, b);
+	define(em, insn->rd,
+	       insn->op == MCODE_SEXT  ? MCODE_W64
+	       : op_compares(insn->op) ? MCODE_W8
+				       : w);
+	if (insn->op == MCODE_MOV)
+		fprintf(em->to, "%s;\n", a);
+	else if (insn->op == MCODE_LDI)
+		fprintf(em->to, "%s;\n", b);
+	else if (info->form == MCODE_FORM_RR)
+		fprintf(em->to, "%s_%u(%s);\n", name, bits_of(w), a);
+	else
+		fprintf(em->to, "%s_%u(%s, %s);\n", name, bits_of(w), a, b);
+}
+
+/* The pointer expression of iteration k's element plus an offset in text. */
+static void print_place(struct emitter *em, const struct mcode_insn *insn, const char *offset)
+{
+	const struct mcode_stream *stream = &em->kernel->streams[insn->rs1];
+	fprintf(em->to, "s%u", insn->rs1);
+	if (stream->stride_slot != MCODE_NO_SLOT)
+		fprintf(em->to, " + (s64)(k * v%u)", stream->stride_slot);
+	else if (stream->stride)
+		fprintf(em->to, " + (s64)k * %" PRId64 "ll", stream->stride);
+	if (offset[0])
+		fprintf(em->to, " + (s64)(%s)", offset);
+	if ((int64_t)insn->imm)
+		fprintf(em->to, " + %" PRId64 "ll", (int64_t)insn->imm);
+}
+
+/* `const u8 iN = inside(...)` and the fault; returns N. */
+static uint32_t emit_bounds(struct emitter *em, const struct mcode_insn *insn,
+			    const char *index)
+{
+	const struct mcode_stream *stream = &em->kernel->streams[insn->rs1];
+	uint32_t number = ++em->n_temps;
+	fprintf(em->to, "\t%s i%u = inside(%s + %" PRId64 "ull, ",
+		em->jumps ? "u8" : "const u8", number, index, (int64_t)insn->imm);
+	if (stream->flags & MCODE_STREAM_REGION)
+		fprintf(em->to, "0, v%u", stream->length_slot);
+	else
+		fprintf(em->to, "(u64)%dll, %dull", stream->low, stream->high - stream->low);
+	fprintf(em->to, ", %u);\n\tf |= !i%u;\n", bits_of(insn->width_code) / 8, number);
+	return number;
+}
+
+static void emit_access(struct emitter *em, const struct mcode_insn *insn)
+{
+	char index[32] = "", value[32], predicate[32];
+	unsigned bits = bits_of(insn->width_code);
+	bool load = insn->op == MCODE_LD || insn->op == MCODE_LDX;
+	uint32_t check = 0;
+	if (insn->op == MCODE_LDX || insn->op == MCODE_STX)
+		check = emit_bounds(em, insn, reg_at(em, insn->rs2, MCODE_W64, index));
+	if (load) {
+		define(em, insn->rd, insn->width_code);
+		if (check)
+			fprintf(em->to, "!i%u ? 0 : ", check);
+		fprintf(em->to, "load_%u(", bits);
+		print_place(em, insn, index);
+		fprintf(em->to, ");\n");
+		return;
+	}
+	reg_at(em, insn->rd, insn->width_code, value);
+	fprintf(em->to, "\t");
+	if (check)
+		fprintf(em->to, "if (i%u) ", check);
+	if (insn->op == MCODE_STC)
+		fprintf(em->to, "if (%s) ", reg_at(em, insn->rs2, MCODE_W64, predicate));
+	fprintf(em->to, "store_%u(", bits);
+	print_place(em, insn, index);
+	fprintf(em->to, ", %s);\n", value);
+}
+
+static void emit_get(struct emitter *em, const struct mcode_insn *insn)
+{
+	struct value slot = em->slots[insn->rs1];
+	if (em->jumps) {
+		fprintf(em->to, "\tr%u = w%u;\n", insn->rd, insn->rs1);
+	} else if (slot.known) {
+		em->regs[insn->rd] = slot;
+	} else {
+		define(em, insn->rd, MCODE_W64);
+		fprintf(em->to, "v%u;\n", insn->rs1);
+	}
+}
+
+static void emit_put(struct emitter *em, const struct mcode_insn *insn)
+{
+	if (em->jumps) {
+		fprintf(em->to, "\tw%u = r%u;\n", insn->rs1, insn->rd);
+		return;
+	}
+	if (!em->regs[insn->rd].known) {
+		define(em, insn->rd, MCODE_W64);
+		fprintf(em->to, "0;\n");
+	}
+	em->slots[insn->rs1] = em->regs[insn->rd];
+}
+
+/* Label of a pixel, or of the section's end. */
+static void emit_jump(struct emitter *em, const struct mcode_insn *insn, uint32_t at)
+{
+	char condition[32];
+	reg_at(em, insn->rs1, MCODE_W64, condition);
+	fprintf(em->to, "\t");
+	if (insn->op != MCODE_JMP)
+		fprintf(em->to, "if (%s%s) ", insn->op == MCODE_JZ ? "!" : "", condition);
+	if (insn->imm > at)
+		fprintf(em->to, "goto L%u_%u;\n", em->label_base, (unsigned)insn->imm);
+	else
+		fprintf(em->to, "{ if (!fuel) { f = 1; goto L%u_%u; } fuel--; goto L%u_%u; }\n",
+			em->label_base, em->kernel->code[em->section].count, em->label_base,
+			(unsigned)insn->imm);
+}
+
+static void emit_insn(struct emitter *em, const struct mcode_insn *insn, uint32_t at)
+{
+	switch (insn->op) {
+	case MCODE_NOP:
+		break;
+	case MCODE_JMP:
+	case MCODE_JZ:
+	case MCODE_JNZ:
+		emit_jump(em, insn, at);
+		break;
+	case MCODE_LD ... MCODE_STX:
+		emit_access(em, insn);
+		break;
+	case MCODE_GET:
+		emit_get(em, insn);
+		break;
+	case MCODE_PUT:
+		emit_put(em, insn);
+		break;
+	default:
+		emit_alu(em, insn);
+		break;
+	}
+}
+
+static bool section_has(const struct mcode_code *code, bool (*test)(const struct mcode_insn *))
+{
+	struct mcode_insn insn;
+	for (uint32_t at = 0; at < code->count; at += insn.n_pixels)
+		if (!mcode_decode(code->pixels, code->count, at, &insn, NULL) || test(&insn))
+			return true;
+	return false;
+}
+
+static bool insn_jumps(const struct mcode_insn *insn)
+{
+	unsigned form = mcode_op_info(insn->op)->form;
+	return form == MCODE_FORM_J || form == MCODE_FORM_RJ;
+}
+
+static bool insn_can_fault(const struct mcode_insn *insn)
+{
+	return insn->op == MCODE_LDX || insn->op == MCODE_STX || insn_jumps(insn);
+}
+
+/* Names the values a section starts with: r0 (0 = none) and the slots as v. */
+static void begin_section(struct emitter *em, enum mcode_section section, const char *r0)
+{
+	const struct mcode_code *code = &em->kernel->code[section];
+	em->section = section;
+	em->label_base++;
+	em->jumps = section_has(code, insn_jumps);
+	memset(em->regs, 0, sizeof(em->regs));
+	memset(em->slots, 0, sizeof(em->slots));
+	if (!em->jumps) {
+		if (r0) {
+			define(em, 0, MCODE_W64);
+			fprintf(em->to, "%s;\n", r0);
+		}
+		return;
+	}
+	fprintf(em->to, "\tu32 fuel = %uu;\n\tu64 r0 = %s;\n", em->kernel->fuel, r0 ? r0 : "0");
+	for (unsigned i = 1; i < MCODE_REGISTERS; i++)
+		fprintf(em->to, "\tu64 r%u = 0;\n", i);
+	for (unsigned i = 0; i < em->kernel->n_slots; i++)
+		fprintf(em->to, "\tu64 w%u = v%u;\n", i, i);
+}
+
+static void emit_section(struct emitter *em)
+{
+	const struct mcode_code *code = &em->kernel->code[em->section];
+	struct mcode_insn insn;
+	for (uint32_t at = 0; at < code->count; at += insn.n_pixels) {
+		CHECK(mcode_decode(code->pixels, code->count, at, &insn, NULL));
+		if (em->jumps)
+			fprintf(em->to, "L%u_%u: __attribute__((unused));\n", em->label_base,
+				at);
+		if (insn.op == MCODE_HALT) {
+			if (!em->jumps)
+				return;
+			fprintf(em->to, "\tgoto L%u_%u;\n", em->label_base, code->count);
+			continue;
+		}
+		emit_insn(em, &insn, at);
+	}
+	if (em->jumps)
+		fprintf(em->to, "L%u_%u: __attribute__((unused));\n", em->label_base,
+			code->count);
+}
+
+/* Value of a slot at the end of the section, cut to a width. */
+static const char *slot_at(const struct emitter *em, unsigned slot, unsigned width_code,
+			   char text[32])
+{
+	const struct value *value = &em->slots[slot];
+	if (em->jumps)
+		snprintf(text, 32, "(u%u)w%u", bits_of(width_code), slot);
+	else if (!value->known)
+		snprintf(text, 32, "(u%u)v%u", bits_of(width_code), slot);
+	else if (value->width_code == width_code)
+		snprintf(text, 32, "t%u", value->number);
+	else
+		snprintf(text, 32, "(u%u)t%u", bits_of(width_code), value->number);
+	return text;
+}
+
+static const char *guest_place(unsigned guest, char text[32])
+{
+	if (guest < MCODE_XMM)
+		snprintf(text, 32, "gpr[%u]", guest);
+	else
+		snprintf(text, 32, "xmm[%u][%u]", (guest - MCODE_XMM) / 2, guest & 1);
+	return text;
+}
+
+/* u64 vN for every slot: the inputs, 0 for the rest. */
+static void emit_inputs(struct emitter *em, const char *regs, const char *prefix)
+{
+	const struct mcode_kernel *kernel = em->kernel;
+	const struct mcode_binding *by_slot[MCODE_SLOTS] = { NULL };
+	char place[32];
+	for (uint32_t i = 0; i < kernel->n_inputs; i++)
+		by_slot[kernel->inputs[i].slot] = &kernel->inputs[i];
+	for (uint32_t i = 0; i < kernel->n_slots; i++) {
+		fprintf(em->to, "\tconst u64 %s%u = ", prefix, i);
+		if (by_slot[i])
+			fprintf(em->to, "%s->%s;\n", regs,
+				guest_place(by_slot[i]->guest, place));
+		else
+			fprintf(em->to, "0;\n");
+	}
+}
+
+/* setup as a function over an array, so that its inputs and outputs share the names v. */
+static void emit_setup(struct emitter *em)
+{
+	const struct mcode_kernel *kernel = em->kernel;
+	char text[32];
+	fprintf(em->to,
+		"INLINE void setup(const struct gb_regs *g, u64 *slots)\n{\n\tu8 f = 0;\n");
+	emit_inputs(em, "g", "v");
+	begin_section(em, MCODE_SETUP, NULL);
+	emit_section(em);
+	for (uint32_t i = 0; i < kernel->n_slots; i++)
+		fprintf(em->to, "\tslots[%u] = %s;\n", i, slot_at(em, i, MCODE_W64, text));
+	fprintf(em->to, "\t(void)f;\n}\n\n");
+}
+
+static void emit_guard(struct emitter *em)
+{
+	char go[32], why[32];
+	fprintf(em->to, "INLINE u32 guard(const struct gb_regs *g)\n{\n\tu8 f = 0;\n");
+	emit_inputs(em, "g", "v");
+	begin_section(em, MCODE_GUARD, NULL);
+	emit_section(em);
+	reg_at(em, 0, MCODE_W64, go);
+	reg_at(em, 1, MCODE_W32, why);
+	fprintf(em->to,
+		"\tif (%s && !f)\n\t\treturn 0;\n"
+		"\treturn %s && %s < %u ? %s : GB_PLAN_SHAPE;\n}\n\n",
+		go, why, why, GB_PLAN_REASONS, why);
+}
+
+static void emit_plan_stream(struct emitter *em, uint32_t i)
+{
+	const struct mcode_stream *stream = &em->kernel->streams[i];
+	fprintf(em->to, "\tout->stream[%u].gva = v[%u] + (u64)%dll;\n", i, stream->base_slot,
+		stream->low);
+	if (stream->stride_slot != MCODE_NO_SLOT)
+		fprintf(em->to, "\tout->stream[%u].stride = (s64)v[%u];\n", i,
+			stream->stride_slot);
+	else
+		fprintf(em->to, "\tout->stream[%u].stride = %" PRId64 "ll;\n", i,
+			stream->stride);
+	if (stream->flags & MCODE_STREAM_REGION)
+		fprintf(em->to,
+			"\tif (v[%u] > 4096 || !v[%u])\n\t\treturn GB_PLAN_SHAPE;\n"
+			"\tout->stream[%u].width = (u32)v[%u];\n",
+			stream->length_slot, stream->length_slot, i, stream->length_slot);
+	else
+		fprintf(em->to, "\tout->stream[%u].width = %d;\n", i,
+			stream->high - stream->low);
+	fprintf(em->to, "\tout->stream[%u].write = %d;\n", i,
+		stream->flags & MCODE_STREAM_WRITE ? 1 : 0);
+}
+
+static void emit_plan(struct emitter *em)
+{
+	const struct mcode_kernel *kernel = em->kernel;
+	fprintf(em->to,
+		"__attribute__((used)) u32 plan(const struct gb_regs *in, struct gb_plan "
+		"*out)\n"
+		"{\n\tu64 v[%u];\n\tconst u32 no = guard(in);\n\tif (no)\n\t\treturn no;\n"
+		"\tsetup(in, v);\n\tout->iterations = v[%u];\n\tout->n_streams = %u;\n"
+		"\tout->reserved = 0;\n",
+		kernel->n_slots, kernel->trip_slot, kernel->n_streams);
+	for (uint32_t i = 0; i < kernel->n_streams; i++)
+		emit_plan_stream(em, i);
+	fprintf(em->to, "\treturn GB_PLAN_GO;\n}\n\n");
+}
+
+static void emit_body(struct emitter *em)
+{
+	begin_section(em, MCODE_BODY, "k");
+	emit_section(em);
+}
+
+static bool is_search(const struct mcode_kernel *kernel)
+{
+	return kernel->search_slot != MCODE_NO_SLOT;
+}
+
+static void emit_reductions_begin(struct emitter *em)
+{
+	for (uint32_t i = 0; i < em->kernel->n_reductions; i++) {
+		const struct mcode_reduction *red = &em->kernel->reductions[i];
+		unsigned bits = red->packed ? 64 : bits_of(red->width_code);
+		fprintf(em->to, "\tu%u a%u = (u%u)v%u;\n", bits, i, bits, red->acc_slot);
+	}
+}
+
+static void emit_reductions_step(struct emitter *em)
+{
+	char value[32], name[16];
+	for (uint32_t i = 0; i < em->kernel->n_reductions; i++) {
+		const struct mcode_reduction *red = &em->kernel->reductions[i];
+		lower(mcode_op_info(red->op)->name, name);
+		slot_at(em, red->value_slot, red->packed ? MCODE_W64 : red->width_code, value);
+		fprintf(em->to, "\ta%u = %s_%s%u(a%u, %s);\n", i, name, red->packed ? "p" : "",
+			bits_of(red->width_code), i, value);
+	}
+}
+
+/* for (; k < n; k++) { body } with what ends it early. */
+static void emit_loop(struct emitter *em)
+{
+	char hit[32];
+	if (!em->can_fault && !is_search(em->kernel))
+		fprintf(em->to, "#pragma GCC ivdep\n");
+	fprintf(em->to, "\tfor (; k < n; k++) {\n");
+	if (em->can_fault)
+		fprintf(em->to, "\tu8 f = 0;\n");
+	emit_body(em);
+	if (em->can_fault)
+		fprintf(em->to, "\tif (f)\n\t\tbreak;\n");
+	if (is_search(em->kernel))
+		fprintf(em->to, "\tif (%s)\n\t\tbreak;\n",
+			slot_at(em, em->kernel->search_slot, MCODE_W64, hit));
+	emit_reductions_step(em);
+	fprintf(em->to, "\t}\n");
+}
+
+/* Leaves k at the block that holds the first hit. */
+static void emit_search_blocks(struct emitter *em)
+{
+	char hit[32];
+	fprintf(em->to,
+		"\tu64 block = 0;\n"
+		"\tfor (; block + %d <= n; block += %d) {\n\tu8 f = 0, any = 0;\n"
+		"\tfor (u64 k = block; k < block + %d; k++) {\n",
+		SEARCH_BLOCK, SEARCH_BLOCK, SEARCH_BLOCK);
+	emit_body(em);
+	fprintf(em->to,
+		"\tany |= (%s) != 0;\n\t}\n\tif (any | f)\n\t\tbreak;\n\t}\n\tk = block;\n",
+		slot_at(em, em->kernel->search_slot, MCODE_W64, hit));
+}
+
+static void emit_finish(struct emitter *em)
+{
+	const struct mcode_kernel *kernel = em->kernel;
+	char text[32], place[32];
+	fprintf(em->to, "INLINE void finish(struct gb_regs *g, const u64 *slots, u64 done)\n"
+			"{\n\tu8 f = 0;\n");
+	for (uint32_t i = 0; i < kernel->n_slots; i++)
+		fprintf(em->to, "\tconst u64 v%u = slots[%u];\n", i, i);
+	begin_section(em, MCODE_FINISH, "done");
+	emit_section(em);
+	for (uint32_t i = 0; i < kernel->n_exits; i++)
+		fprintf(em->to, "\tg->%s = %s;\n", guest_place(kernel->exits[i].guest, place),
+			slot_at(em, kernel->exits[i].slot, MCODE_W64, text));
+	fprintf(em->to, "\t(void)f;\n}\n\n");
+}
+
+static void emit_run(struct emitter *em)
+{
+	const struct mcode_kernel *kernel = em->kernel;
+	fprintf(em->to,
+		"__attribute__((used)) u64 run(struct gb_regs *g, u8 *const *host, u64 n)\n"
+		"{\n\tu64 v[%u], k = 0;\n\tsetup(g, v);\n",
+		kernel->n_slots);
+	for (uint32_t i = 0; i < kernel->n_slots; i++)
+		fprintf(em->to, "\tconst u64 v%u = v[%u];\n", i, i);
+	for (uint32_t i = 0; i < kernel->n_streams; i++)
+		fprintf(em->to, "\tu8 *restrict const s%u = host[%u] - (%dll);\n", i, i,
+			kernel->streams[i].low);
+	emit_reductions_begin(em);
+	if (is_search(kernel) && !section_has(&kernel->code[MCODE_BODY], insn_jumps))
+		emit_search_blocks(em);
+	emit_loop(em);
+	for (uint32_t i = 0; i < kernel->n_reductions; i++)
+		fprintf(em->to, "\tif (k)\n\t\tv[%u] = a%u;\n", kernel->reductions[i].acc_slot,
+			i);
+	fprintf(em->to, "\tfinish(g, v, k);\n\treturn k;\n}\n");
+}
+
+static struct error *check_supported(const struct mcode_kernel *kernel)
+{
+	if (kernel->n_streams > GB_KERNEL_MAX_STREAMS)
+		return error_create(ERR_UNSUPPORTED,
+				    "%u streams, a native kernel has at most %u",
+				    kernel->n_streams, GB_KERNEL_MAX_STREAMS);
+	for (uint32_t i = 0; i < kernel->n_inputs; i++)
+		if (kernel->inputs[i].guest >= MCODE_EFLAGS)
+			return error_create(ERR_UNSUPPORTED,
+					    "a native kernel reads no flags or segment bases");
+	for (uint32_t i = 0; i < kernel->n_exits; i++)
+		if (kernel->exits[i].guest == MCODE_RSP)
+			return error_create(ERR_UNSUPPORTED, "a native kernel cannot set rsp");
+	return NULL;
+}
+
+static void emit_all(struct emitter *em)
+{
+	fprintf(em->to, "%s\n%s\n", mcode_native_abi, mcode_native_prelude);
+	em->can_fault = section_has(&em->kernel->code[MCODE_BODY], insn_can_fault);
+	emit_guard(em);
+	emit_setup(em);
+	emit_plan(em);
+	emit_finish(em);
+	emit_run(em);
+}
+
+struct error *mcode_native_source(const struct mcode_kernel *kernel, char **ret)
+{
+	AUTO(own_free) char *text = NULL;
+	AUTO(own_free) struct emitter *em = NULL;
+	size_t size;
+	TRY(check_supported(kernel));
+	TRY(error_alloc(1, sizeof(*em), &em));
+	em->kernel = kernel;
+	em->to = open_memstream(&text, &size);
+	if (!em->to)
+		return error_system(errno, "cannot hold generated source");
+	emit_all(em);
+	if (fclose(em->to))
+		return error_create(ERR_MEMORY, "no memory for generated source");
+	*ret = TAKE(text);
+	return NULL;
+}

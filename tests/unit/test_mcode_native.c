@@ -1,0 +1,180 @@
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mcode/interp.h"
+#include "mcode/native.h"
+#include "mcode/program.h"
+#include "mcode/text.h"
+#include "mcode_random.h"
+#include "plugin/kernel_abi.h"
+
+static struct mcode_native *compile(const struct mcode_kernel *kernel,
+				    enum mcode_native_target target)
+{
+	struct mcode_image image = { 0 };
+	struct mcode_native *native = NULL;
+	assert_ok(mcode_native_compile(kernel, target, &image));
+	assert_ok(mcode_native_load(&image, &native));
+	mcode_image_free(&image);
+	return native;
+}
+
+/* Guest registers as the plugin holds them, and back. */
+static struct gb_regs regs_of(const uint64_t *guest)
+{
+	struct gb_regs regs;
+	memcpy(regs.gpr, guest, sizeof(regs.gpr));
+	memcpy(regs.xmm, guest + MCODE_XMM, sizeof(regs.xmm));
+	return regs;
+}
+
+/* host pointers as the plugin makes them from a plan. */
+static void hosts_of(const struct gb_plan *plan, const struct mcode_view *views, uint8_t **host)
+{
+	for (uint32_t i = 0; i < plan->n_streams; i++)
+		host[i] = views[i].bytes + (plan->stream[i].gva - views[i].address);
+}
+
+static void every_opcode_agrees_with_the_interpreter(void **state)
+{
+	enum { TRIPLES = 200 };
+	uint32_t n;
+	uint64_t random = 3, *in, *expected, *got;
+	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = golden_kernel(&n);
+	assert_ok(error_alloc(TRIPLES * 3, 8, &in));
+	assert_ok(error_alloc(TRIPLES * n, 8, &expected));
+	assert_ok(error_alloc(TRIPLES * n, 8, &got));
+	for (uint32_t i = 0; i < TRIPLES * 3; i++)
+		in[i] = random_value(&random);
+	AUTO(own_mcode_interp) struct mcode_interp *interp = NULL;
+	assert_ok(mcode_interp_create(kernel, &interp));
+	uint64_t guest[MCODE_GUEST_REGS] = {
+		[MCODE_RDI] = 0x10000, [MCODE_RSI] = 0x2000000, [MCODE_RCX] = TRIPLES
+	};
+	struct mcode_view views[] = {
+		{ (uint8_t *)in, 0x10000, TRIPLES * 24 },
+		{ (uint8_t *)expected, 0x2000000, TRIPLES * n * 8 },
+	};
+	assert_true(mcode_interp_run(interp, guest, views, TRIPLES, NULL, NULL));
+	AUTO(own_mcode_native) struct mcode_native *native = compile(kernel, MCODE_NATIVE_HOST);
+	struct gb_regs regs = regs_of(guest);
+	uint8_t *host[] = { (uint8_t *)in, (uint8_t *)got };
+	assert_int_equal(mcode_native_run_get(native)(&regs, host, TRIPLES), TRIPLES);
+	for (uint32_t i = 0; i < TRIPLES * n; i++)
+		if (got[i] != expected[i])
+			fail_msg("instruction %u, triple %u: %#lx, expected %#lx", i % n, i / n,
+				 (unsigned long)got[i], (unsigned long)expected[i]);
+	free(in);
+	free(expected);
+	free(got);
+}
+
+static void compare_random(uint64_t seed)
+{
+	struct random_params params = {
+		.seed = seed,
+		.n_insns = 5 + (uint32_t)(seed * 7 % 60),
+		.jumps = seed % 3 == 0,
+		.packed = seed & 1,
+		.memory = true,
+		.reductions = seed & 2,
+		.search = seed % 5 == 4,
+	};
+	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = random_kernel(&params);
+	AUTO(own_mcode_interp) struct mcode_interp *interp = NULL;
+	AUTO(own_mcode_native)
+	struct mcode_native *native =
+		compile(kernel, seed & 4 ? MCODE_NATIVE_HOST : MCODE_NATIVE_SSE2);
+	assert_ok(mcode_interp_create(kernel, &interp));
+	for (uint64_t round = 0; round < 5; round++) {
+		static uint8_t expected[5 * RANDOM_BYTES], got[5 * RANDOM_BYTES];
+		struct mcode_view views[5];
+		uint64_t guest[MCODE_GUEST_REGS], random = seed * 100 + round, done;
+		uint8_t *host[5];
+		struct gb_plan plan;
+		random_memory(&random, expected, views, guest);
+		memcpy(got, expected, sizeof(got));
+		struct gb_regs regs = regs_of(guest);
+		assert_true(
+			mcode_interp_run(interp, guest, views, RANDOM_ITERATIONS, &done, NULL));
+		assert_int_equal(mcode_native_plan_get(native)(&regs, &plan), GB_PLAN_GO);
+		assert_int_equal(plan.iterations, RANDOM_ITERATIONS);
+		for (unsigned i = 0; i < 5; i++)
+			views[i].bytes = got + i * RANDOM_BYTES;
+		hosts_of(&plan, views, host);
+		uint64_t ran = mcode_native_run_get(native)(&regs, host, RANDOM_ITERATIONS);
+		if (ran != done || memcmp(regs.gpr, guest, sizeof(regs.gpr)) ||
+		    memcmp(got, expected, sizeof(got)))
+			fail_msg("seed %lu round %lu: %lu iterations, expected %lu; memory %s",
+				 (unsigned long)seed, (unsigned long)round, (unsigned long)ran,
+				 (unsigned long)done,
+				 memcmp(got, expected, sizeof(got)) ? "differs" : "agrees");
+	}
+}
+
+static void random_kernels_agree_with_the_interpreter(void **state)
+{
+	for (uint64_t seed = 1; seed <= 12; seed++)
+		compare_random(seed);
+}
+
+/* What the plugin does: ask, run a part, ask again from the registers it left. */
+static void a_plan_goes_on_from_the_registers_run_leaves(void **state)
+{
+	static const char text[] =
+		".slots 4\n.trip v1\n.input v0 rsi\n.input v1 rcx\n.input v2 rax\n"
+		".exit rax v2\n.exit rsi v0\n.exit rcx v1\n"
+		".stream s0 read base v0 stride 1 window -1 1\n.reduce add v2 v3\n"
+		".guard\nget r1, v1\ncmpleu r0, r1, #1000\nldi r1, #1\n"
+		".body\nld.8 r1, s0\nld.8 r2, s0-1\nsub r1, r1, r2\nput v3, r1\n"
+		".finish\nget r1, v0\nadd r1, r1, r0\nput v0, r1\n"
+		"get r1, v1\nsub r1, r1, r0\nput v1, r1\n";
+	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = NULL;
+	uint8_t bytes[1001];
+	struct gb_plan plan;
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 77);
+	assert_ok(mcode_assemble(text, strlen(text), &kernel));
+	AUTO(own_mcode_native) struct mcode_native *native = compile(kernel, MCODE_NATIVE_SSE2);
+	struct gb_regs regs = { .gpr = { [MCODE_RSI] = 0x7001, [MCODE_RCX] = 1001 } };
+	assert_int_equal(mcode_native_plan_get(native)(&regs, &plan), GB_PLAN_SHORT);
+	regs.gpr[MCODE_RCX] = 1000;
+	while (regs.gpr[MCODE_RCX]) {
+		assert_int_equal(mcode_native_plan_get(native)(&regs, &plan), GB_PLAN_GO);
+		assert_int_equal(plan.iterations, regs.gpr[MCODE_RCX]);
+		assert_int_equal(plan.n_streams, 1);
+		assert_int_equal(plan.stream[0].width, 2);
+		assert_int_equal(plan.stream[0].write, 0);
+		uint8_t *host[] = { bytes + (plan.stream[0].gva - 0x7000) };
+		uint64_t n = plan.iterations < 300 ? plan.iterations : 300;
+		assert_int_equal(mcode_native_run_get(native)(&regs, host, n), n);
+	}
+	assert_int_equal((int64_t)regs.gpr[MCODE_RAX], bytes[1000] - bytes[0]);
+}
+
+static void what_the_plugin_cannot_place_is_refused(void **state)
+{
+	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = NULL;
+	struct mcode_image image;
+	assert_ok(mcode_kernel_create(&kernel));
+	kernel->n_exits = 1;
+	kernel->exits[0].guest = MCODE_RSP;
+	assert_error(mcode_native_compile(kernel, MCODE_NATIVE_HOST, &image), ERR_UNSUPPORTED);
+	kernel->n_exits = 0;
+	kernel->n_inputs = 1;
+	kernel->inputs[0].guest = MCODE_EFLAGS;
+	assert_error(mcode_native_compile(kernel, MCODE_NATIVE_HOST, &image), ERR_UNSUPPORTED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_opcode_agrees_with_the_interpreter),
+		cmocka_unit_test(random_kernels_agree_with_the_interpreter),
+		cmocka_unit_test(a_plan_goes_on_from_the_registers_run_leaves),
+		cmocka_unit_test(what_the_plugin_cannot_place_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
