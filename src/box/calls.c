@@ -21,6 +21,11 @@ const struct call *const call_table[] = {
 	&call_type,
 	&call_vtop,
 	&call_read,
+	&call_page,
+	&call_regions,
+	&call_search,
+	/* exchange */
+	&call_dump,
 	/* programs */
 	&call_serve,
 	&call_mcp,

@@ -3,6 +3,9 @@
 #define BOX_CALLS_H
 #include "box/call.h"
 
+/* call_dump.c */
+extern const struct call call_dump;
+
 /* call_lifecycle.c */
 extern const struct call call_ls;
 extern const struct call call_pause;
@@ -14,6 +17,13 @@ extern const struct call call_stop;
 
 /* call_memory.c */
 extern const struct call call_read;
+
+/* call_page.c */
+extern const struct call call_page;
+extern const struct call call_regions;
+
+/* call_search.c */
+extern const struct call call_search;
 
 /* call_program.c */
 extern const struct call call_mcp;

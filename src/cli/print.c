@@ -102,12 +102,24 @@ static void table_deinit(struct table *table)
 	free(table->widths);
 }
 
+/* A call may give different rows for different arguments: a column that none of these rows has
+ * gets width 0 and is left out. */
+static bool column_exists(const json_t *rows, const char *key)
+{
+	for (size_t r = 0; r < json_array_size(rows); r++)
+		if (json_object_get(json_array_get(rows, r), key))
+			return true;
+	return json_array_size(rows) == 0;
+}
+
 static struct error *table_fill(struct table *table, const json_t *rows)
 {
 	TRY(error_alloc(table->n_columns, sizeof(size_t), &table->widths));
 	TRY(error_alloc(table->n_rows * table->n_columns, sizeof(char *), &table->cells));
 	for (size_t c = 0; c < table->n_columns; c++)
-		table->widths[c] = text_width(table->columns[c].title);
+		table->widths[c] = column_exists(rows, table->columns[c].key)
+					   ? text_width(table->columns[c].title)
+					   : 0;
 	for (size_t r = 0; r < table->n_rows; r++) {
 		const json_t *row = json_array_get(rows, r);
 		for (size_t c = 0; c < table->n_columns; c++) {
@@ -117,7 +129,7 @@ static struct error *table_fill(struct table *table, const json_t *rows)
 				return error_create(ERR_MEMORY, "no memory for a table");
 			table->cells[r * table->n_columns + c] = text;
 			size_t width = text_width(text);
-			if (width > table->widths[c])
+			if (table->widths[c] && width > table->widths[c])
 				table->widths[c] = width;
 		}
 	}
@@ -131,7 +143,7 @@ static void print_line(const struct table *table, char *const *cells, FILE *to, 
 	size_t used = 0;
 	for (size_t c = 0; c < table->n_columns; c++) {
 		const struct call_column *column = &table->columns[c];
-		if (column->style == COLUMN_HIDDEN)
+		if (column->style == COLUMN_HIDDEN || !table->widths[c])
 			continue;
 		const char *text = cells ? cells[c] : column->title;
 		bool is_last = c + 1 == table->n_columns;

@@ -176,3 +176,11 @@ void guest_summary(struct guest *guest, struct guest_summary *ret)
 	if (!guest_image_to_gpa(guest, ret->image_gva, &ret->image_gpa))
 		ret->image_gpa = 0;
 }
+
+const char *guest_vmcoreinfo(const struct guest *guest, size_t *length_ret)
+{
+	if (!guest->has_info)
+		return NULL;
+	*length_ret = guest->info.length_bytes;
+	return guest->info.text;
+}

@@ -77,6 +77,9 @@ bool guest_symbol(struct guest *guest, const char *name, uint64_t *gva_ret);
 /* "tcp_v4_rcv+0x12" into text; just the address when there is no symbol near. */
 void guest_symbol_text(struct guest *guest, uint64_t gva, char *text, size_t size);
 
+/* Text of the kernel's VMCOREINFO page, borrowed; NULL when it has none. */
+const char *guest_vmcoreinfo(const struct guest *guest, size_t *length_ret);
+
 /* Physical address of a part of the kernel image (text, data, bss), without page tables. */
 bool guest_image_to_gpa(const struct guest *guest, uint64_t gva, uint64_t *gpa_ret);
 #endif

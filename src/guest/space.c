@@ -5,16 +5,8 @@
 #include "base/bytes.h"
 #include "base/phys_mem.h"
 
-/* How one kind of page table is laid out: from the top, which bits index each level. */
-struct format {
-	unsigned levels, entry_bytes;
-	unsigned shift[5], bits[5];
-	bool large[5]; /* an entry with bit 7 set is a page */
-	uint64_t address_mask;
-};
-
 /* ORDER guest_paging */
-static const struct format formats[] = {
+static const struct guest_space_format formats[] = {
 	[GUEST_PAGING_2LEVEL] = { 2, 4, { 22, 12 }, { 10, 10 }, { true, false }, 0xfffff000 },
 	[GUEST_PAGING_PAE] = { 3,
 			       8,
@@ -52,6 +44,11 @@ void guest_space_flush(struct guest_space *space)
 	memset(space->tlb, 0, sizeof(space->tlb));
 }
 
+const struct guest_space_format *guest_space_format(enum guest_paging paging)
+{
+	return &formats[paging];
+}
+
 static bool canonical(enum guest_paging paging, uint64_t gva)
 {
 	if (paging == GUEST_PAGING_2LEVEL || paging == GUEST_PAGING_PAE)
@@ -72,11 +69,9 @@ static bool load_entry(struct phys_mem *mem, uint64_t gpa, unsigned entry_bytes,
 	return true;
 }
 
-/* Physical address of a leaf page; 4 MiB pages keep address bits 32-39 in bits 13-20. */
-static uint64_t leaf_address(const struct guest_space *space, const struct format *format,
-			     uint64_t entry, uint64_t page_bytes)
+uint64_t guest_space_leaf(const struct guest_space *space, uint64_t entry, uint64_t page_bytes)
 {
-	uint64_t base = entry & format->address_mask & ~(page_bytes - 1);
+	uint64_t base = entry & formats[space->paging].address_mask & ~(page_bytes - 1);
 	if (space->paging == GUEST_PAGING_2LEVEL && page_bytes > 4096)
 		base |= (entry >> 13 & 0xff) << 32;
 	return base;
@@ -85,7 +80,7 @@ static uint64_t leaf_address(const struct guest_space *space, const struct forma
 enum guest_walk guest_space_trace(const struct guest_space *space, uint64_t gva,
 				  struct guest_mapping *ret, struct guest_walk_trace *trace)
 {
-	const struct format *format = &formats[space->paging];
+	const struct guest_space_format *format = &formats[space->paging];
 	uint64_t table = space->root_gpa, allowed = GUEST_PTE_WRITE | GUEST_PTE_USER, nx = 0;
 	trace->levels = 0;
 	if (!canonical(space->paging, gva))
@@ -110,7 +105,7 @@ enum guest_walk guest_space_trace(const struct guest_space *space, uint64_t gva,
 		if (last || (format->large[level] && entry & GUEST_PTE_LARGE)) {
 			uint64_t page_bytes = 1ull << format->shift[level];
 			uint64_t keep = GUEST_PTE_WRITE | GUEST_PTE_USER;
-			ret->gpa = leaf_address(space, format, entry, page_bytes) |
+			ret->gpa = guest_space_leaf(space, entry, page_bytes) |
 				   (gva & (page_bytes - 1));
 			ret->page_bytes = page_bytes;
 			ret->flags = (entry & 0xfff & ~keep) | allowed | nx;

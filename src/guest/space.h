@@ -15,6 +15,15 @@ enum guest_paging {
 	GUEST_PAGING_5LEVEL,
 };
 
+/* How one kind of page table is laid out: from the top, which bits index each level. */
+struct guest_space_format {
+	unsigned levels, entry_bytes;
+	unsigned shift[5], bits[5];
+	bool large[5]; /* an entry with bit 7 set is a page */
+	uint64_t address_mask;
+};
+const struct guest_space_format *guest_space_format(enum guest_paging paging);
+
 enum guest_walk {
 	GUEST_WALK_OK,
 	GUEST_WALK_NOT_CANONICAL,
@@ -67,6 +76,9 @@ bool guest_space_read(struct guest_space *space, uint64_t gva, void *to, size_t 
 /* Copies as much as there is before the first missing page; returns how much. */
 size_t guest_space_read_some(struct guest_space *space, uint64_t gva, void *to,
 			     size_t length_bytes);
+
+/* Physical address of a leaf entry's page; 4 MiB pages keep bits 32-39 in bits 13-20. */
+uint64_t guest_space_leaf(const struct guest_space *space, uint64_t entry, uint64_t page_bytes);
 
 /* Physical addresses of the tables passed on the way down, for "who owns this page table". */
 struct guest_walk_trace {
