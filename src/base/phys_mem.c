@@ -98,3 +98,10 @@ bool phys_mem_alive(struct phys_mem *mem)
 {
 	return !mem->ops || !mem->ops->alive || mem->ops->alive(mem);
 }
+
+void phys_mem_forget(struct phys_mem *mem, uint64_t gpa, size_t length_bytes)
+{
+	const uint8_t *host = phys_mem_at(mem, gpa, length_bytes);
+	if (host && mem->ops && mem->ops->forget)
+		mem->ops->forget(mem, host, length_bytes);
+}

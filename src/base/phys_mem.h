@@ -32,6 +32,10 @@ struct phys_mem_ops {
 	/* True while the backing store is still there; false after it was truncated or its
 	 * owner died, when mapped bytes read as zero. NULL: always there. */
 	bool (*alive)(struct phys_mem *mem);
+	/* Lets go of our view of mapped bytes that were only passed over, so that a scan does
+	 * not make all of RAM count as our memory. The bytes stay readable. NULL: nothing to
+	 * do. */
+	void (*forget)(struct phys_mem *mem, const uint8_t *host, size_t length_bytes);
 	void (*destroy)(struct phys_mem *mem);
 };
 
@@ -64,4 +68,6 @@ uint64_t phys_mem_size(
 	const struct phys_mem *mem); /* bytes of RAM, holes between segments not counted */
 uint64_t phys_mem_end(const struct phys_mem *mem); /* one past the highest address */
 bool phys_mem_alive(struct phys_mem *mem);
+/* After a scan over [gpa, gpa + length_bytes), which lies in one segment. */
+void phys_mem_forget(struct phys_mem *mem, uint64_t gpa, size_t length_bytes);
 #endif

@@ -61,21 +61,23 @@ bool guest_read_banner(struct guest *guest, uint64_t gpa)
 
 /* --- kallsyms ------------------------------------------------------------------------- */
 
-static bool load_kallsyms(struct guest *guest, uint64_t index_gpa)
+/* Keeps a copy of RAM around the token index if the tables can be worked out in it. */
+static bool load_window(struct guest *guest, uint64_t index_gpa, uint64_t before_max,
+			uint64_t after)
 {
 	const struct phys_segment *segment = phys_mem_segment(guest->mem, index_gpa);
 	if (!segment)
 		return false;
 	uint64_t before = index_gpa - segment->gpa;
-	if (before > KALLSYMS_BEFORE_BYTES)
-		before = KALLSYMS_BEFORE_BYTES;
+	if (before > before_max)
+		before = before_max;
 	/* Alignment inside the copy is that of the addresses. */
 	uint64_t start = align_up(index_gpa - before, 4096);
 	if (start > index_gpa)
 		return false;
 	AUTO(own_free) uint8_t *window = NULL;
-	size_t length = scan_copy(guest->mem, start,
-				  (size_t)(index_gpa - start) + KALLSYMS_AFTER_BYTES, &window);
+	size_t length =
+		scan_copy(guest->mem, start, (size_t)(index_gpa - start + after), &window);
 	struct kallsyms where;
 	struct error *err =
 		length ? kallsyms_locate(window, length, (size_t)(index_gpa - start), &where)
@@ -88,8 +90,17 @@ static bool load_kallsyms(struct guest *guest, uint64_t index_gpa)
 	guest->kallsyms = where;
 	guest->kallsyms_gpa = start;
 	guest->kallsyms_window_bytes = length;
+	free(guest->kallsyms_window);
+	guest->kallsyms_window = TAKE(window);
 	guest->word_bytes = where.word_bytes;
 	return true;
+}
+
+static bool load_kallsyms(struct guest *guest, uint64_t index_gpa)
+{
+	/* Today's kernels need 4 MiB; the larger window is for what comes. */
+	return load_window(guest, index_gpa, 5 << 20, 2 << 20) ||
+	       load_window(guest, index_gpa, KALLSYMS_BEFORE_BYTES, KALLSYMS_AFTER_BYTES);
 }
 
 struct index_finder {
@@ -156,14 +167,16 @@ static struct error *symbols_from_info(struct guest *guest, struct symtab *table
 /* Expands into table; pc-relative tables give physical addresses until delta is known. */
 static struct error *expand_kallsyms(struct guest *guest, struct symtab *table)
 {
-	AUTO(own_free) uint8_t *window = NULL;
-	size_t length = scan_copy(guest->mem, guest->kallsyms_gpa, guest->kallsyms_window_bytes,
-				  &window);
-	struct kallsyms where;
-	if (!length)
-		return error_create(ERR_BAD_DATA, "the symbol table is gone");
-	/* Located again: the bytes may have changed since. */
-	TRY(kallsyms_locate(window, length, guest->kallsyms.token_index, &where));
+	AUTO(own_free) uint8_t *window = TAKE(guest->kallsyms_window);
+	size_t length = guest->kallsyms_window_bytes;
+	struct kallsyms where = guest->kallsyms;
+	if (!window) {
+		length = scan_copy(guest->mem, guest->kallsyms_gpa, length, &window);
+		if (!length)
+			return error_create(ERR_BAD_DATA, "the symbol table is gone");
+		/* Located again: the bytes may have changed since. */
+		TRY(kallsyms_locate(window, length, where.token_index, &where));
+	}
 	uint64_t delta = guest->has_delta ? guest->image_delta : 0;
 	return kallsyms_expand(window, length, &where, guest->kallsyms_gpa - delta, table);
 }
@@ -497,6 +510,7 @@ static void forget_attempt(struct guest *guest)
 	guest->types_failed = false;
 	guest->has_kallsyms = guest->has_delta = guest->has_kernel_space = false;
 	guest->symbols_failed = false;
+	free(TAKE(guest->kallsyms_window));
 	*guest->banner = *guest->release = *guest->kaslr_source = 0;
 	for (size_t i = 0; i < guest->doubts.count; i++)
 		free(guest->doubts.items[i]);

@@ -63,6 +63,7 @@ void guest_destroy(struct guest *guest)
 	guest_forget_memos(guest);
 	symtab_destroy(guest->symbols);
 	btf_destroy(guest->types);
+	free(guest->kallsyms_window);
 	free(guest->cache_path);
 	free(guest);
 }

@@ -36,6 +36,7 @@ struct guest {
 	struct kallsyms kallsyms;
 	uint64_t kallsyms_gpa; /* of the window's first byte */
 	size_t kallsyms_window_bytes;
+	uint8_t *kallsyms_window; /* a copy of it, between finding and expanding */
 	struct symtab *symbols; /* NULL until expanded */
 	bool symbols_failed;
 

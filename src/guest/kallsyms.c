@@ -81,6 +81,7 @@ struct error *kallsyms_expand(const uint8_t *bytes, size_t length_bytes,
 	load_tokens(&e);
 	char text[NAME_BYTES_MAX];
 	size_t at = where->names;
+	symtab_reserve(table, where->count);
 	for (size_t i = 0; i < where->count; i++) {
 		size_t length = expand_one(&e, &at, text);
 		if (length < 2)

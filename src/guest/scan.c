@@ -4,7 +4,7 @@
 #include "base/own.h"
 #include "base/phys_mem.h"
 
-enum { SCAN_PIECE_BYTES = 1 << 20 };
+enum { SCAN_PIECE_BYTES = 1 << 20, SCAN_MAPPED_BYTES = 4 << 20 };
 
 static uint64_t lower(uint64_t a, uint64_t b)
 {
@@ -26,6 +26,23 @@ static bool scan_copied(struct phys_mem *mem, uint64_t start, uint64_t end, size
 	return true;
 }
 
+/* One run that is mapped: shown in place, and let go piece by piece. */
+static bool scan_mapped(struct phys_mem *mem, uint64_t start, uint64_t end, size_t overlap,
+			scan_fn *fn, void *user)
+{
+	for (uint64_t at = start; at < end; at += SCAN_MAPPED_BYTES) {
+		size_t length = (size_t)lower(end - at, SCAN_MAPPED_BYTES + overlap);
+		const uint8_t *bytes = phys_mem_at(mem, at, length);
+		if (!bytes)
+			return true;
+		bool go_on = fn(user, at, bytes, length);
+		phys_mem_forget(mem, at, (size_t)lower(end - at, SCAN_MAPPED_BYTES));
+		if (!go_on)
+			return false;
+	}
+	return true;
+}
+
 void scan_data(struct phys_mem *mem, uint64_t start, uint64_t end, size_t overlap_bytes,
 	       scan_fn *fn, void *user)
 {
@@ -35,10 +52,9 @@ void scan_data(struct phys_mem *mem, uint64_t start, uint64_t end, size_t overla
 			return;
 		run_end = lower(run_end, end);
 		size_t length = (size_t)(run_end - run_start);
-		const uint8_t *mapped = phys_mem_at(mem, run_start, length);
-		bool go_on =
-			mapped ? fn(user, run_start, mapped, length)
-			       : scan_copied(mem, run_start, run_end, overlap_bytes, fn, user);
+		bool is_mapped = phys_mem_at(mem, run_start, length) != NULL;
+		bool go_on = (is_mapped ? scan_mapped : scan_copied)(mem, run_start, run_end,
+								     overlap_bytes, fn, user);
 		if (!go_on)
 			return;
 		at = run_end;
@@ -55,6 +71,7 @@ size_t scan_copy(struct phys_mem *mem, uint64_t gpa, size_t length_bytes, uint8_
 	AUTO(own_free) uint8_t *copy = malloc(length ? length : 1);
 	if (!copy || !phys_mem_read(mem, gpa, copy, length))
 		return 0;
+	phys_mem_forget(mem, gpa, length);
 	*ret = TAKE(copy);
 	return length;
 }

@@ -46,6 +46,12 @@ void symtab_destroy(struct symtab *table)
 	free(table);
 }
 
+void symtab_reserve(struct symtab *table, size_t count)
+{
+	if (count <= SYMTAB_LIMIT && VEC_RESERVE(&table->entries, count))
+		VEC_RESERVE(&table->names, count * 28);
+}
+
 struct error *symtab_add(struct symtab *table, uint64_t address, char type, const char *name,
 			 size_t name_length)
 {

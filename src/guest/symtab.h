@@ -17,6 +17,9 @@ struct symbol {
 struct error *symtab_create(struct symtab **ret);
 void symtab_destroy(struct symtab *table);
 
+/* Makes room for that many symbols at once: only a hint. */
+void symtab_reserve(struct symtab *table, size_t count);
+
 /* Appends one symbol; name is copied. Fails: ERR_MEMORY, ERR_LIMIT. */
 struct error *symtab_add(struct symtab *table, uint64_t address, char type, const char *name,
 			 size_t name_length);

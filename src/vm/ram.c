@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "base/bytes.h"
@@ -116,7 +117,17 @@ static void destroy(struct phys_mem *mem)
 	free(ram);
 }
 
+/* Mappings are shared and of files: dropping pages loses nothing. */
+static void forget(struct phys_mem *mem, const uint8_t *host, size_t length_bytes)
+{
+	uintptr_t start = align_up((uintptr_t)host, PHYS_PAGE_SIZE);
+	uintptr_t end = align_down((uintptr_t)host + length_bytes, PHYS_PAGE_SIZE);
+	if (start < end)
+		madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
 static const struct phys_mem_ops ram_ops = {
+	.forget = forget,
 	.read = read_unmapped,
 	.next_data = next_data,
 	.alive = alive,

@@ -1,6 +1,8 @@
 #include "test.h"
 
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "fake_kernel.h"
 #include "guest/field.h"
@@ -115,6 +117,83 @@ static void members_are_found_through_unnamed_ones(void **state)
 	fake_kernel_deinit(&kernel);
 }
 
+static void open_with_cache(struct fake_kernel *kernel, const char *path, bool from_cache)
+{
+	struct guest *guest = NULL;
+	struct guest_params open = { .cache_path = path };
+	assert_ok(guest_open(&kernel->mem, &open, &guest));
+	struct guest_summary summary;
+	guest_summary(guest, &summary);
+	assert_int_equal(summary.from_cache, from_cache);
+	assert_string_equal(summary.release, "9.9.9-fake");
+	struct guest_tasks tasks = { 0 };
+	assert_ok(guest_tasks_read(guest, false, &tasks));
+	assert_int_equal(tasks.count, 2);
+	guest_tasks_deinit(&tasks);
+	guest_destroy(guest);
+}
+
+static void a_cache_is_used_only_for_the_kernel_it_was_made_of(void **state)
+{
+	for (int layout = 0; layout < FAKE_N_LAYOUTS; layout++) {
+		struct fake_kernel kernel;
+		fake_kernel_init(&kernel, &(struct fake_kernel_params){ .layout = layout });
+		char path[] = "/tmp/glassbox-test-cache-XXXXXX";
+		int fd = mkstemp(path);
+		assert_true(fd >= 0);
+		close(fd);
+		open_with_cache(&kernel, path, false);
+		open_with_cache(&kernel, path, true);
+		/* Another boot: VMCOREINFO differs in one digit. */
+		kernel.ram[0x5000 + 10] ^= 1;
+		struct guest *guest = NULL;
+		struct guest_params open = { .cache_path = path };
+		assert_ok(guest_open(&kernel.mem, &open, &guest));
+		struct guest_summary summary;
+		guest_summary(guest, &summary);
+		assert_false(summary.from_cache);
+		guest_destroy(guest);
+		kernel.ram[0x5000 + 10] ^= 1;
+		/* A file that others may write is not believed. */
+		assert_int_equal(chmod(path, 0666), 0);
+		open_with_cache(&kernel, path, false);
+		unlink(path);
+		fake_kernel_deinit(&kernel);
+	}
+}
+
+static void a_damaged_cache_does_no_harm(void **state)
+{
+	struct fake_kernel kernel;
+	fake_kernel_init(&kernel, &(struct fake_kernel_params){ 0 });
+	char path[] = "/tmp/glassbox-test-cache-XXXXXX";
+	int fd = mkstemp(path);
+	close(fd);
+	open_with_cache(&kernel, path, false);
+	char text[8192];
+	FILE *file = fopen(path, "r");
+	size_t length = fread(text, 1, sizeof(text), file);
+	fclose(file);
+	assert_in_range(length, 200, sizeof(text) - 1);
+	for (size_t at = 0; at < length; at += 3) {
+		char saved = text[at];
+		text[at] = (char)(at % 7 ? '9' : '\n');
+		file = fopen(path, "w");
+		fwrite(text, 1, at % 11 ? length : at, file);
+		fclose(file);
+		struct guest *guest = NULL;
+		struct guest_params open = { .cache_path = path };
+		struct guest_tasks tasks = { 0 };
+		assert_ok(guest_open(&kernel.mem, &open, &guest));
+		error_destroy(guest_tasks_read(guest, true, &tasks));
+		guest_tasks_deinit(&tasks);
+		guest_destroy(guest);
+		text[at] = saved;
+	}
+	unlink(path);
+	fake_kernel_deinit(&kernel);
+}
+
 static void no_kernel_is_an_error(void **state)
 {
 	struct fake_kernel kernel;
@@ -135,6 +214,8 @@ int main(void)
 		cmocka_unit_test(a_lying_vmcoreinfo_is_a_doubt_not_an_answer),
 		cmocka_unit_test(a_circular_task_list_ends_with_a_note),
 		cmocka_unit_test(members_are_found_through_unnamed_ones),
+		cmocka_unit_test(a_cache_is_used_only_for_the_kernel_it_was_made_of),
+		cmocka_unit_test(a_damaged_cache_does_no_harm),
 		cmocka_unit_test(no_kernel_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
