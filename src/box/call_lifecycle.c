@@ -45,6 +45,8 @@ static const struct call_param run_params[] = {
 	  .help = "port forward as QEMU's hostfwd, e.g. tcp:127.0.0.1:2222-:22" },
 	{ "learn", CALL_BOOL, .help = "watch execution (loads the plugin)" },
 	{ "offload", CALL_BOOL, .help = "run proven kernels outside TCG; implies --learn" },
+	{ "no_plugin", CALL_BOOL,
+	  .help = "keep the plugin out of QEMU: no learning, slower dirty tracking" },
 	{ "isolation", CALL_STRING, .choices = "auto,none", .placeholder = "I",
 	  .help = "auto: as much as this user may; none: for debugging QEMU" },
 	{ "cpu_limit", CALL_INTEGER, .placeholder = "PERCENT",

@@ -66,6 +66,7 @@ struct error *run_spec_init(const struct call_context *context, struct run_spec 
 		.forwards = ret->forwards,
 		.learn = call_bool(context, "learn") || call_bool(context, "offload"),
 		.offload = call_bool(context, "offload"),
+		.no_plugin = call_bool(context, "no_plugin"),
 		.qemu_args = ret->qemu_args,
 		.isolation = isolation && !strcmp(isolation, "none") ? VM_ISOLATION_NONE
 								     : VM_ISOLATION_AUTO,

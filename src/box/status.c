@@ -7,6 +7,7 @@
 #include "box/call.h"
 #include "box/target.h"
 #include "guest/guest.h"
+#include "vm/dirty.h"
 #include "vm/dump.h"
 #include "vm/vm.h"
 
@@ -92,6 +93,9 @@ static struct error *vm_status(struct vm *vm, json_t *document)
 	json_object_del(document, "start_time");
 	json_object_set_new(document, "ours", json_boolean(vm_is_ours(vm)));
 	json_object_set_new(document, "access", json_string(vm_access(vm)));
+	const char *why = NULL;
+	json_object_set_new(document, "dirty_source",
+			    json_string(dirty_source_name(dirty_probe(vm, &why))));
 	return NULL;
 }
 

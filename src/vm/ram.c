@@ -220,3 +220,10 @@ struct error *ram_create(const struct ram_params *params, struct phys_mem **ret)
 	*ret = &ram->mem;
 	return NULL;
 }
+
+void ram_piece_at(const struct phys_mem *mem, size_t i, struct ram_piece *ret, int *fd_ret)
+{
+	const struct ram *ram = mem->owner;
+	*ret = ram->pieces[i];
+	*fd_ret = ret->source == RAM_MAPPED ? mapping_fd(ram->mappings[ret->which]) : -1;
+}

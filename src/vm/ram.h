@@ -39,4 +39,8 @@ struct ram_params {
 /* Checks that every piece lies in its file and that none overlap. Caller owns *ret
  * (phys_mem_destroy). Fails: ERR_BAD_DATA, ERR_MEMORY; mappings then stay the caller's. */
 struct error *ram_create(const struct ram_params *params, struct phys_mem **ret);
+
+/* Piece i of memory made by ram_create, parallel to its segments; *fd_ret is its file
+ * (borrowed), or -1. */
+void ram_piece_at(const struct phys_mem *mem, size_t i, struct ram_piece *ret, int *fd_ret);
 #endif

@@ -25,7 +25,8 @@ struct vm_spec {
 	bool is_i386;
 	bool net; /* user networking */
 	const char *const *forwards; /* "tcp::2222-:22", ends with NULL; implies net */
-	bool learn, offload; /* load the plugin */
+	bool learn, offload; /* fail without the plugin; it is loaded anyway where it can be */
+	bool no_plugin;
 	const char *restore; /* state file of a snapshot to start from, or NULL */
 	const char *const *qemu_args; /* passed through, ends with NULL; or NULL */
 	enum vm_isolation isolation;

@@ -211,10 +211,34 @@ static struct error *describe(const struct vm_spec *spec, const struct vm_start 
 	return NULL;
 }
 
+/* Value of -plugin, or NULL: not under KVM, not for i386, not for a QEMU without one. */
+static struct error *plugin_option(const struct vm_spec *spec, const struct vm_start *start,
+				   const struct parts *parts, char **ret)
+{
+	AUTO(own_free) char *file = NULL;
+	AUTO(own_free) char *ram = NULL;
+	AUTO(own_free) char *trace = NULL;
+	if (!spec->no_plugin && start->accel == QEMU_ACCEL_TCG && !spec->is_i386)
+		file = qemu_plugin_file(&parts->qemu);
+	if (!file)
+		return spec->learn ? error_create(ERR_UNSUPPORTED,
+						  "there is no plugin for QEMU %d.%d",
+						  parts->qemu.major, parts->qemu.minor)
+				   : NULL;
+	TRY(state_shm_path(spec->name, "ram", &ram));
+	TRY(state_shm_path(spec->name, "trace", &trace));
+	if (asprintf(ret, "%s,control=%s,ram=%s", file, trace, ram) < 0) {
+		*ret = NULL;
+		return error_create(ERR_MEMORY, "no memory for an option");
+	}
+	return NULL;
+}
+
 static struct error *prepare(const struct vm_spec *spec, struct vm_start *start,
 			     struct parts *parts)
 {
 	AUTO(own_free) char *ram_path = NULL;
+	AUTO(own_free) char *plugin = NULL;
 	TRY(check_files(spec));
 	TRY(choose_accel(spec, start));
 	TRY(qemu_find(spec->is_i386, spec->learn || spec->offload, &parts->qemu));
@@ -222,12 +246,15 @@ static struct error *prepare(const struct vm_spec *spec, struct vm_start *start,
 	TRY(describe(spec, start, parts, ram_path));
 	TRY(state_ram_create(start->name, spec->mem_bytes, &parts->ram_fd));
 	TRY(open_channels(start->name, parts));
+	TRY(plugin_option(spec, start, parts, &plugin));
+	json_object_set_new(parts->document, "plugin", json_boolean(plugin != NULL));
 	return command_build(
 		&(struct command_params){
 			.spec = spec,
 			.qemu = &parts->qemu,
 			.accel = start->accel,
 			.ram_path = ram_path,
+			.plugin = plugin,
 			.tsc_khz = spec->profile ? measure_tsc_khz() : 0,
 			.sandbox = spec->isolation != VM_ISOLATION_NONE,
 			.qmp_fd = parts->qmp_fd,

@@ -349,9 +349,26 @@ static void sweep_one(const char *name, void *user)
 	++*(unsigned *)user;
 }
 
+/* Dirty-page maps of foreign QEMUs that have ended: ".dirty-PID-START-source". */
+static void sweep_maps(void)
+{
+	AUTO(own_free) char *root = NULL;
+	struct error *err = state_root(&root);
+	AUTO(own_dir) DIR *dir = err ? NULL : opendir(root);
+	error_destroy(err);
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		int pid;
+		unsigned long long start;
+		if (sscanf(entry->d_name, ".dirty-%d-%llu-", &pid, &start) == 2 &&
+		    !proc_is(pid, start))
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+}
+
 unsigned state_sweep(void)
 {
 	unsigned swept = 0;
+	sweep_maps();
 	error_destroy(for_each_name(sweep_one, &swept));
 	remove_shm(is_orphan, NULL);
 	return swept;
