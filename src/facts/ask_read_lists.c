@@ -104,7 +104,7 @@ bool ask_read_path(struct ask_reader *r)
 		path = ask_find(r, W_QUOTED);
 	if (!path)
 		return false;
-	if (ask_words_has(r->words, W_KIND, "page_cache") || ask_has(r, W_HIGHLIGHT)) {
+	if (ask_words_has(r->words, W_KIND, "page-cache") || ask_has(r, W_HIGHLIGHT)) {
 		ask_set_call(r, "files");
 		ask_add_where(r, "path", "=", json_string(path->text));
 		ask_set_focus(r, "file", path->text);

@@ -101,7 +101,7 @@ bool ask_read_process_thing(struct ask_reader *r)
 		ask_add_where(r, "kind", "=", json_string(kind));
 		ask_set_text(r, "shape", "show");
 		ask_focus_pid(r, kind, pid);
-	} else if (ask_words_has(r->words, W_KIND, "page_cache")) {
+	} else if (ask_words_has(r->words, W_KIND, "page-cache")) {
 		ask_set_call(r, "maps");
 		ask_set_arg(r, "pid", json_integer(pid));
 		ask_add_where(r, "kind", "=", json_string("file"));
@@ -122,16 +122,16 @@ bool ask_read_kind(struct ask_reader *r)
 	const struct ask_word *word = ask_find(r, W_KIND), *name = ask_unknown_name(r);
 	const char *kind = word ? word->value : NULL;
 	if (!kind && ask_about(r, "pagetables"))
-		kind = "page_table";
+		kind = "page-table";
 	else if (!kind && ask_has(r, W_HIGHLIGHT) && ask_about(r, "stack"))
-		kind = "kernel_stack";
+		kind = "kernel-stack";
 	else if (!kind && ask_has(r, W_HIGHLIGHT) && ask_about(r, "modules"))
 		kind = "module";
 	if (!kind || ask_about(r, "mounts"))
 		return false;
 	ask_set_call(r, "kinds");
 	ask_add_where(r, "kind", "=", json_string(kind));
-	if (!strcmp(kind, "page_cache") && name) {
+	if (!strcmp(kind, "page-cache") && name) {
 		ask_set_call(r, "files");
 		json_object_del(r->query, "where");
 		ask_add_where(r, "path", "has", json_string(name->text));
