@@ -23,14 +23,22 @@ enum { GUEST_PAGE_BYTES = 4096, TEXT_ROWS_MAX = 20 };
 static const struct {
 	const char *call, *one, *many;
 } nouns[] = {
-	{ "ps", "process", "processes" },     { "threads", "thread", "threads" },
-	{ "lsmod", "module", "modules" },     { "mounts", "mount", "mounts" },
-	{ "files", "open file", "open files" }, { "sockets", "socket", "sockets" },
-	{ "maps", "mapping", "mappings" },    { "dmesg", "kernel message", "kernel messages" },
-	{ "symbols", "symbol", "symbols" },   { "hot", "hot path", "hot paths" },
-	{ "kernels", "learned kernel", "learned kernels" }, { "diff", "change", "changes" },
-	{ "stack", "stack frame", "stack frames" }, { "env", "variable", "variables" },
-	{ "irqs", "interrupt", "interrupts" }, { "cgroups", "cgroup", "cgroups" },
+	{ "ps", "process", "processes" },
+	{ "threads", "thread", "threads" },
+	{ "lsmod", "module", "modules" },
+	{ "mounts", "mount", "mounts" },
+	{ "files", "open file", "open files" },
+	{ "sockets", "socket", "sockets" },
+	{ "maps", "mapping", "mappings" },
+	{ "dmesg", "kernel message", "kernel messages" },
+	{ "symbols", "symbol", "symbols" },
+	{ "hot", "hot path", "hot paths" },
+	{ "kernels", "learned kernel", "learned kernels" },
+	{ "diff", "change", "changes" },
+	{ "stack", "stack frame", "stack frames" },
+	{ "env", "variable", "variables" },
+	{ "irqs", "interrupt", "interrupts" },
+	{ "cgroups", "cgroup", "cgroups" },
 };
 
 static const char *noun(const char *call, size_t count)
@@ -41,9 +49,11 @@ static const char *noun(const char *call, size_t count)
 	return count == 1 ? "row" : "rows";
 }
 
-/* --- running the query ---------------------------------------------------------------------- */
+/* --- running the query ----------------------------------------------------------------------
+ */
 
-/* Rows of a call for the vocabulary; an empty list when it fails, since a question may need none. */
+/* Rows of a call for the vocabulary; an empty list when it fails, since a question may need
+ * none. */
 static json_t *vocabulary(const struct call_context *context, const char *name)
 {
 	const struct call *call = call_find(name);
@@ -63,7 +73,10 @@ static struct error *run_diff(struct call_context *context, const json_t *query,
 	uint64_t since_ns = (uint64_t)json_integer_value(json_object_get(query, "since"));
 	struct error *err = facts_diff(place, vm, since_ns, ret);
 	if (err && error_kind(err) == ERR_NOT_FOUND)
-		return error_hint(err, "nobody watched: `glassbox watch %s` or `glassbox serve` record changes", vm);
+		return error_hint(err,
+				  "nobody watched: `glassbox watch %s` or `glassbox serve` "
+				  "record changes",
+				  vm);
 	return err;
 }
 
@@ -76,14 +89,17 @@ static struct error *run_query(struct call_context *context, const json_t *query
 		return status_document(context->target, ret);
 	const struct call *call = call_find(name);
 	if (!call || !call->run)
-		return error_create(ERR_UNSUPPORTED, "this needs `glassbox %s`, which this build does not have", name);
+		return error_create(ERR_UNSUPPORTED,
+				    "this needs `glassbox %s`, which this build does not have",
+				    name);
 	struct call_context inner = *context;
 	inner.args = json_object_get(query, "args");
 	TRY(call_check(call, inner.args));
 	return call->run(&inner, ret);
 }
 
-/* --- sentences -------------------------------------------------------------------------------- */
+/* --- sentences
+ * -------------------------------------------------------------------------------- */
 
 static void print_value(FILE *to, const char *field, const json_t *value)
 {
@@ -104,7 +120,8 @@ static void print_value(FILE *to, const char *field, const json_t *value)
 /* "sshd (pid 42)", a module's name, a path, a symbol: what a row is about. */
 static void print_subject(FILE *to, const json_t *row)
 {
-	static const char *const names[] = { "comm", "name", "symbol", "path", "mountpoint", "kind", "text" };
+	static const char *const names[] = { "comm",	   "name", "symbol", "path",
+					     "mountpoint", "kind", "text" };
 	const json_t *pid = json_object_get(row, "pid");
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		const char *text = json_string_value(json_object_get(row, names[i]));
@@ -160,7 +177,8 @@ static void say_kind(FILE *to, const json_t *rows)
 		fputs("No page is of that kind.", to);
 	else
 		fprintf(to, "%lld pages, %.1f MB, are %s (%s).", pages,
-			(double)pages * GUEST_PAGE_BYTES / (1 << 20), kind, meaning ? meaning : "");
+			(double)pages * GUEST_PAGE_BYTES / (1 << 20), kind,
+			meaning ? meaning : "");
 }
 
 static void say_extreme(FILE *to, const json_t *query, const json_t *rows)
@@ -184,8 +202,8 @@ static void say_rows(FILE *to, const json_t *query, const json_t *rows)
 	if (is_extreme) {
 		say_extreme(to, query, rows);
 	} else if (!strcmp(shape, "any")) {
-		fprintf(to, "%s: %s%zu %s%s.", count ? "Yes" : "No", count ? "" : "", count, noun(call, count),
-			condition_text(query));
+		fprintf(to, "%s: %s%zu %s%s.", count ? "Yes" : "No", count ? "" : "", count,
+			noun(call, count), condition_text(query));
 	} else if (count == 1 && !strcmp(call, "ps")) {
 		fputs("1 process: ", to);
 		print_subject(to, json_array_get(rows, 0));
@@ -205,10 +223,11 @@ static char *sentence_of(const json_t *query, const json_t *document, const json
 	const char *call = json_string_value(json_object_get(query, "call"));
 	if (json_object_get(query, "field"))
 		say_field(to, query, document, rows);
-	else if (!strcmp(call, "kinds"))
+	else if (!strcmp(call, "regions"))
 		say_kind(to, rows);
 	else if (!strcmp(call, "page"))
-		fprintf(to, "That page is %s.", json_string_value(json_object_get(document, "kind")));
+		fprintf(to, "That page is %s.",
+			json_string_value(json_object_get(document, "kind")));
 	else if (json_is_object(document))
 		fprintf(to, "Here it is.");
 	else
@@ -217,7 +236,8 @@ static char *sentence_of(const json_t *query, const json_t *document, const json
 	return text;
 }
 
-/* --- text for people ---------------------------------------------------------------------------- */
+/* --- text for people
+ * ---------------------------------------------------------------------------- */
 
 static void print_row(FILE *to, const struct call *call, const json_t *row)
 {
@@ -245,23 +265,28 @@ static char *text_of(const json_t *query, const char *sentence, const json_t *ro
 		return NULL;
 	const struct call *call = call_find(json_string_value(json_object_get(query, "call")));
 	fprintf(to, "%s\n", sentence);
-	json_array_foreach (rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		if (!call || !call->columns)
 			break;
 		if (i == TEXT_ROWS_MAX) {
-			fprintf(to, "  ... and %zu more (--json shows all)\n", json_array_size(rows) - i);
+			fprintf(to, "  ... and %zu more (--json shows all)\n",
+				json_array_size(rows) - i);
 			break;
 		}
 		print_row(to, call, row);
 	}
-	fprintf(to, "understood as: %s\n", json_string_value(json_object_get(query, "understood")));
+	fprintf(to, "understood as: %s\n",
+		json_string_value(json_object_get(query, "understood")));
 	fclose(to);
 	return text;
 }
 
-/* --- the answer ----------------------------------------------------------------------------------- */
+/* --- the answer
+ * ----------------------------------------------------------------------------------- */
 
-/* Ranges of the focus, of a page's address, or of the rows that carry addresses; empty when none. */
+/* Ranges of the focus, of a page's address, or of the rows that carry addresses; empty when
+ * none. */
 static json_t *ranges_of(struct call_context *context, const json_t *query)
 {
 	const char *focus = json_string_value(json_object_get(query, "focus"));
@@ -275,7 +300,8 @@ static json_t *column_names(const json_t *query)
 {
 	const struct call *call = call_find(json_string_value(json_object_get(query, "call")));
 	json_t *names = json_array();
-	for (const struct call_column *column = call ? call->columns : NULL; column && column->key; column++)
+	for (const struct call_column *column = call ? call->columns : NULL;
+	     column && column->key; column++)
 		if (column->style != COLUMN_HIDDEN)
 			json_array_append_new(names, json_string(column->key));
 	return names;
@@ -287,17 +313,22 @@ struct error *answer_question(struct call_context *context, const char *question
 	AUTO(own_json) json_t *modules = vocabulary(context, "lsmod");
 	AUTO(own_json) json_t *query = NULL;
 	AUTO(own_json) json_t *document = NULL;
-	struct ask_context ask = { .processes = processes, .modules = modules, .now_ns = facts_now() };
+	struct ask_context ask = { .processes = processes,
+				   .modules = modules,
+				   .now_ns = facts_now() };
 	TRY(ask_parse(&ask, question, &query));
 	TRY(run_query(context, query, &document));
-	AUTO(own_json) json_t *rows = json_is_array(document) ? select_rows(document, query) : json_pack("[O]", document);
+	AUTO(own_json)
+	json_t *rows = json_is_array(document) ? select_rows(document, query)
+					       : json_pack("[O]", document);
 	AUTO(own_free) char *sentence = sentence_of(query, document, rows);
 	AUTO(own_free) char *text = sentence ? text_of(query, sentence, rows) : NULL;
 	if (!text)
 		return error_create(ERR_MEMORY, "no memory for an answer");
-	*ret = json_pack("{s:s, s:O, s:s, s:O, s:o, s:o, s:O?, s:O, s:s}", "question", question, "understood",
-			 json_object_get(query, "understood"), "answer", sentence, "rows", rows, "columns",
-			 column_names(query), "ranges", ranges_of(context, query), "focus",
-			 json_object_get(query, "focus"), "query", query, "text", text);
+	*ret = json_pack("{s:s, s:O, s:s, s:O, s:o, s:o, s:O?, s:O, s:s}", "question", question,
+			 "understood", json_object_get(query, "understood"), "answer", sentence,
+			 "rows", rows, "columns", column_names(query), "ranges",
+			 ranges_of(context, query), "focus", json_object_get(query, "focus"),
+			 "query", query, "text", text);
 	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
 }

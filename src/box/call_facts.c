@@ -10,10 +10,11 @@
 #include "facts/facts.h"
 #include "facts/table.h"
 
-#define DB_PARAM                                                                                     \
-	{                                                                                            \
-		"db", CALL_STRING, .placeholder = "WHERE",                                           \
-		.help = "SQLite file or postgresql:// URL instead of the VM's own facts"            \
+#define DB_PARAM                                                                              \
+	{                                                                                     \
+		"db", CALL_STRING, .placeholder = "WHERE",                                    \
+				   .help = "SQLite file or postgresql:// URL instead of the " \
+					   "VM's own facts"                                   \
 	}
 
 static struct error *place_of(struct call_context *context, char **ret)
@@ -25,7 +26,10 @@ static struct error *place_of(struct call_context *context, char **ret)
 static struct error *explain(struct error *err, const char *vm)
 {
 	if (err && error_kind(err) == ERR_NOT_FOUND)
-		return error_hint(err, "nothing was recorded yet: `glassbox watch %s` or `glassbox serve` do it", vm);
+		return error_hint(err,
+				  "nothing was recorded yet: `glassbox watch %s` or `glassbox "
+				  "serve` do it",
+				  vm);
 	return err;
 }
 
@@ -33,7 +37,8 @@ static struct error *run_query(struct call_context *context, json_t **ret)
 {
 	AUTO(own_free) char *place = NULL;
 	TRY(place_of(context, &place));
-	return explain(facts_query(place, call_string(context, "sql"), ret), target_name(context->target));
+	return explain(facts_query(place, call_string(context, "sql"), ret),
+		       target_name(context->target));
 }
 
 static const struct call_param query_params[] = {
@@ -47,16 +52,19 @@ const struct call call_query = {
 	.name = "query",
 	.group = "memory of the past",
 	.summary = "ask the facts database in SQL; reading only",
-	.details = "Tables: processes, threads, modules, mounts, files, sockets, regions, page_kinds,\n"
-		   "hot_paths, kernels, events. A row was true from first_ns to last_ns (null: still).",
-	.examples = "  glassbox query web \"SELECT comm, pid FROM processes WHERE last_ns IS NULL\"",
+	.details = "Tables: processes, threads, modules, mounts, files, sockets, regions, "
+		   "page_kinds,\n"
+		   "hot_paths, kernels, events. A row was true from first_ns to last_ns (null: "
+		   "still).",
+	.examples = "  glassbox query web \"SELECT comm, pid FROM processes WHERE last_ns IS "
+		    "NULL\"",
 	.flags = CALL_TARGET | CALL_LIVE_ONLY,
 	.params = query_params,
 	.run = run_query,
 };
 
-static struct error *parse_moment(struct call_context *context, const char *name, const char *otherwise,
-				  uint64_t *ret)
+static struct error *parse_moment(struct call_context *context, const char *name,
+				  const char *otherwise, uint64_t *ret)
 {
 	const char *text = call_string(context, name);
 	return facts_parse_time(text ? text : otherwise, facts_now(), ret);
@@ -78,9 +86,11 @@ static struct error *run_history(struct call_context *context, json_t **ret)
 
 static const struct call_param history_params[] = {
 	{ "table", CALL_STRING, .positional = true, .placeholder = "TABLE",
-	  .choices = "processes,threads,modules,mounts,files,sockets,regions,page_kinds,hot_paths,kernels,events",
+	  .choices = "processes,threads,modules,mounts,files,sockets,regions,page_kinds,hot_"
+		     "paths,kernels,events",
 	  .help = "which facts" },
-	{ "at", CALL_STRING, .placeholder = "TIME", .help = "10:02, '5m ago', ...; now if not given" },
+	{ "at", CALL_STRING, .placeholder = "TIME",
+	  .help = "10:02, '5m ago', ...; now if not given" },
 	DB_PARAM,
 	{ 0 },
 };
@@ -106,14 +116,17 @@ static struct error *run_diff(struct call_context *context, json_t **ret)
 }
 
 static const struct call_param diff_params[] = {
-	{ "since", CALL_STRING, .placeholder = "TIME", .help = "10:02, 5m, ...; one minute if not given" },
+	{ "since", CALL_STRING, .placeholder = "TIME",
+	  .help = "10:02, 5m, ...; one minute if not given" },
 	DB_PARAM,
 	{ 0 },
 };
 
 static const struct call_column diff_columns[] = {
-	{ "time_ns", "TIME", COLUMN_RIGHT }, { "change", "CHANGE", COLUMN_LEFT },
-	{ "table", "TABLE", COLUMN_LEFT },   { "row", "WHAT", COLUMN_LEFT },
+	{ "time_ns", "TIME", COLUMN_RIGHT },
+	{ "change", "CHANGE", COLUMN_LEFT },
+	{ "table", "TABLE", COLUMN_LEFT },
+	{ "row", "WHAT", COLUMN_LEFT },
 	{ 0 },
 };
 
@@ -129,7 +142,8 @@ const struct call call_diff = {
 };
 
 static const struct call_param watch_params[] = {
-	{ "interval_ms", CALL_INTEGER, .placeholder = "MS", .help = "time between two looks; 1000 if not given" },
+	{ "interval_ms", CALL_INTEGER, .placeholder = "MS",
+	  .help = "time between two looks; 1000 if not given" },
 	{ "looks", CALL_INTEGER, .placeholder = "N", .help = "end after N looks" },
 	DB_PARAM,
 	{ 0 },
@@ -138,7 +152,8 @@ static const struct call_param watch_params[] = {
 const struct call call_watch = {
 	.name = "watch",
 	.group = "memory of the past",
-	.summary = "record processes, modules, mounts, files and sockets over time, printing changes",
+	.summary = "record processes, modules, mounts, files and sockets over time, printing "
+		   "changes",
 	.details = "Records into the VM's facts database and prints each change until Ctrl-C.\n"
 		   "`glassbox serve` records by itself.",
 	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CLI_ONLY,
@@ -151,8 +166,8 @@ static struct error *run_ask(struct call_context *context, json_t **ret)
 }
 
 static const struct call_param ask_params[] = {
-	{ "question", CALL_STRING, .positional = true, .required = true, .placeholder = "QUESTION",
-	  .help = "in plain English" },
+	{ "question", CALL_STRING, .positional = true, .required = true,
+	  .placeholder = "QUESTION", .help = "in plain English" },
 	{ 0 },
 };
 
@@ -160,8 +175,10 @@ const struct call call_ask = {
 	.name = "ask",
 	.group = "memory of the past",
 	.summary = "answer a question in plain language",
-	.details = "Gives a sentence, the rows it rests on, the address ranges it is about, and the query that\n"
-		   "was understood. What is not understood gives suggestions, never an invented answer.",
+	.details = "Gives a sentence, the rows it rests on, the address ranges it is about, "
+		   "and the query that\n"
+		   "was understood. What is not understood gives suggestions, never an "
+		   "invented answer.",
 	.examples = "  glassbox ask web \"which process uses the most memory?\"\n"
 		    "  glassbox ask web \"is anything listening on port 22?\"",
 	.flags = CALL_TARGET | CALL_TEXT,

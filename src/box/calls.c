@@ -26,6 +26,12 @@ const struct call *const call_table[] = {
 	&call_search,
 	/* exchange */
 	&call_dump,
+	/* memory of the past */
+	&call_ask,
+	&call_watch,
+	&call_diff,
+	&call_history,
+	&call_query,
 	/* programs */
 	&call_serve,
 	&call_mcp,

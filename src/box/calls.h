@@ -6,6 +6,13 @@
 /* call_dump.c */
 extern const struct call call_dump;
 
+/* call_facts.c */
+extern const struct call call_ask;
+extern const struct call call_diff;
+extern const struct call call_history;
+extern const struct call call_query;
+extern const struct call call_watch;
+
 /* call_lifecycle.c */
 extern const struct call call_ls;
 extern const struct call call_pause;

@@ -35,7 +35,8 @@ struct error *facts_watch_create(const char *vm, const char *where, struct facts
 	TRY(facts_watch_place(vm, where, &place));
 	TRY(error_alloc(1, sizeof(*watch), &watch));
 	mode_t before = umask(077);
-	struct error *err = facts_open(&(struct facts_params){ .where = place, .vm = vm }, &watch->facts);
+	struct error *err =
+		facts_open(&(struct facts_params){ .where = place, .vm = vm }, &watch->facts);
 	umask(before);
 	if (err) {
 		facts_watch_destroy(watch);
@@ -53,13 +54,31 @@ void facts_watch_destroy(struct facts_watch *watch)
 	free(watch);
 }
 
+/* A kworker's name tells the work it did last ("kworker/0:1-events"): only what is lasting is
+ * kept. */
+static void drop_passing_work(json_t *rows)
+{
+	size_t i;
+	json_t *row;
+	json_array_foreach(rows, i, row)
+	{
+		const char *comm = json_string_value(json_object_get(row, "comm"));
+		if (comm && !strncmp(comm, "kworker/", 8))
+			json_object_set_new(row, "comm",
+					    json_stringn(comm, strcspn(comm, "-+")));
+	}
+}
+
 static struct error *look_at_table(struct facts_watch *watch, struct target *target,
-				   const struct fact_table *table, uint64_t now_ns, struct facts_watch_result *result)
+				   const struct fact_table *table, uint64_t now_ns,
+				   struct facts_watch_result *result)
 {
 	const struct call *call = call_find(table->call);
 	AUTO(own_json) json_t *args = json_object();
 	AUTO(own_json) json_t *rows = NULL;
 	struct call_context context = { .target = target, .args = args };
+	if (table->flag)
+		json_object_set_new(args, table->flag, json_true());
 	if (!call || !call->run)
 		return NULL;
 	struct error *err = call->run(&context, &rows);
@@ -69,6 +88,7 @@ static struct error *look_at_table(struct facts_watch *watch, struct target *tar
 		return NULL;
 	}
 	struct facts_change change = { 0 };
+	drop_passing_work(rows);
 	TRY(facts_observe(watch->facts, table, rows, now_ns, &change));
 	result->looked++;
 	result->began += change.began;

@@ -1,5 +1,5 @@
-/* Watches one VM: asks the introspection calls that the facts tables name and records what changed.
- * Thread: one at a time. */
+/* Watches one VM: asks the introspection calls that the facts tables name and records what
+ * changed. Thread: one at a time. */
 #ifndef BOX_FACTS_WATCH_H
 #define BOX_FACTS_WATCH_H
 #include <stddef.h>
@@ -10,14 +10,15 @@ struct error;
 struct facts_watch;
 struct target;
 
-/* where: SQLite file or postgresql:// URL; NULL: the VM's own facts.sqlite. Caller owns *ret. */
+/* where: SQLite file or postgresql:// URL; NULL: the VM's own facts.sqlite. Caller owns *ret.
+ */
 struct error *facts_watch_create(const char *vm, const char *where, struct facts_watch **ret);
 void facts_watch_destroy(struct facts_watch *watch);
 OWN_DECLARE(own_facts_watch, struct facts_watch *, facts_watch_destroy)
 
 struct facts_watch_result {
-	size_t looked, began, ended;	/* tables, intervals */
-	size_t failed;			/* tables whose call failed this time; the others were recorded */
+	size_t looked, began, ended; /* tables, intervals */
+	size_t failed; /* tables whose call failed this time; the others were recorded */
 };
 
 /* Looks at every table that is due. ret may be NULL. */

@@ -8,18 +8,19 @@
 #include "base/vec.h"
 #include "box/guest_call.h"
 #include "guest/guest.h"
+#include "guest/page_detail.h"
 #include "guest/page_kind.h"
 #include "guest/space.h"
 
 struct range {
-	uint64_t first, end;	/* frames */
+	uint64_t first, end; /* frames */
 };
 
 /* What a frame must be to belong to the focus. */
 struct wanted {
-	int kind;		/* -1: any */
-	int64_t owner;		/* pid; -1: any */
-	const char *file;	/* part of a path, or NULL */
+	int kind; /* -1: any */
+	int64_t owner; /* pid; -1: any */
+	const char *file; /* part of a path, or NULL */
 	struct guest *guest;
 	const struct page_kinds *kinds;
 };
@@ -33,7 +34,8 @@ static bool names_file(const struct wanted *wanted, uint64_t frame)
 	return strstr(text, wanted->file);
 }
 
-static bool belongs(const struct wanted *wanted, const struct page_table_of_kinds *table, uint64_t frame)
+static bool belongs(const struct wanted *wanted, const struct page_table_of_kinds *table,
+		    uint64_t frame)
 {
 	if (wanted->kind >= 0 && table->kind[frame] != wanted->kind)
 		return false;
@@ -79,9 +81,11 @@ static json_t *ranges_document(range_vec *ranges)
 		qsort(ranges->items, ranges->count, sizeof(*ranges->items), by_place);
 	}
 	for (size_t i = 0; i < ranges->count; i++)
-		json_array_append_new(list, json_pack("{s:o, s:o}", "start",
-						      call_hex(ranges->items[i].first * PHYS_PAGE_SIZE), "end",
-						      call_hex(ranges->items[i].end * PHYS_PAGE_SIZE)));
+		json_array_append_new(
+			list,
+			json_pack("{s:o, s:o}", "start",
+				  call_hex(ranges->items[i].first * PHYS_PAGE_SIZE), "end",
+				  call_hex(ranges->items[i].end * PHYS_PAGE_SIZE)));
 	return list;
 }
 
@@ -106,10 +110,11 @@ static struct error *address_range(struct guest *guest, uint64_t address, json_t
 	uint64_t gpa = address;
 	bool is_virtual = address >> 56 == 0xff;
 	if (is_virtual) {
-		struct guest_space space = guest_kernel_space(guest);
-		enum guest_walk status = guest_space_walk(&space, address, &mapping);
+		enum guest_walk status =
+			guest_space_walk(guest_kernel_space(guest), address, &mapping);
 		if (status != GUEST_WALK_OK)
-			return error_create(ERR_FAULT, "%#llx is %s", (unsigned long long)address,
+			return error_create(ERR_FAULT, "%#llx is %s",
+					    (unsigned long long)address,
 					    guest_walk_text(status));
 		gpa = mapping.gpa;
 	}
@@ -133,8 +138,11 @@ static bool wanted_of_pid(const char *word, const char *what, struct wanted *wan
 	static const struct {
 		const char *word;
 		int kind;
-	} words[] = { { "pid", -1 }, { "heap", PAGE_ANON_HEAP }, { "pagetables", PAGE_TABLE },
-		      { "stack", PAGE_KERNEL_STACK }, { "userstack", PAGE_ANON_STACK } };
+	} words[] = { { "pid", -1 },
+		      { "heap", PAGE_ANON_HEAP },
+		      { "pagetables", PAGE_TABLE },
+		      { "stack", PAGE_KERNEL_STACK },
+		      { "userstack", PAGE_ANON_STACK } };
 	char *end;
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
 		if (strcmp(words[i].word, word))
@@ -154,7 +162,8 @@ struct error *focus_ranges(struct call_context *context, const char *focus, json
 	struct wanted wanted = { .kind = -1, .owner = -1 };
 	uint64_t address;
 	if (!colon || (size_t)(colon - focus) >= sizeof(word))
-		return error_create(ERR_USAGE, "'%s' is not a focus such as pid:42 or kind:slab", focus);
+		return error_create(ERR_USAGE,
+				    "'%s' is not a focus such as pid:42 or kind:slab", focus);
 	memcpy(word, focus, (size_t)(colon - focus));
 	const char *what = colon + 1;
 	TRY(call_guest(context, &guest));
@@ -170,7 +179,8 @@ struct error *focus_ranges(struct call_context *context, const char *focus, json
 	else if (!strcmp(word, "file"))
 		wanted = (struct wanted){ .kind = PAGE_CACHE, .owner = -1, .file = what };
 	else if (!wanted_of_pid(word, what, &wanted))
-		return error_create(ERR_USAGE, "'%s' is not a focus such as pid:42 or kind:slab", focus);
+		return error_create(ERR_USAGE,
+				    "'%s' is not a focus such as pid:42 or kind:slab", focus);
 	if (!strcmp(word, "kind") && wanted.kind < 0)
 		return error_create(ERR_USAGE, "no kind of page is called '%s'", what);
 	return collect_frames(guest, &wanted, ret);

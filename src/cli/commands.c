@@ -4,12 +4,11 @@
 
 #include "cli/cmd_run.h"
 #include "cli/cmd_serve.h"
+#include "cli/cmd_watch.h"
 
 const struct cli_command cli_commands[] = {
-	{ "mcp", cmd_mcp },
-	{ "run", cmd_run },
-	{ "serve", cmd_serve },
-	{ NULL },
+	{ "mcp", cmd_mcp },	{ "run", cmd_run }, { "serve", cmd_serve },
+	{ "watch", cmd_watch }, { NULL },
 };
 
 const struct cli_command *cli_command_find(const char *name)

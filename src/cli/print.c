@@ -225,7 +225,8 @@ struct error *cli_print(const struct call *call, const json_t *document, bool as
 	} else {
 		TRY(print_for_people(call, document, to));
 	}
-	if (fflush(to) || ferror(to))
+	bool failed = fflush(to) || ferror(to);
+	if (failed && errno != EPIPE) /* whoever reads a pipe may stop reading: `| head` */
 		return error_system(errno, "cannot write the answer");
 	return NULL;
 }

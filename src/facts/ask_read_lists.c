@@ -186,9 +186,9 @@ bool ask_read_learning(struct ask_reader *r)
 bool ask_read_machine(struct ask_reader *r)
 {
 	static const char *const fields[][2] = {
-		{ "banner", "banner" },	      { "hostname", "hostname" },
-		{ "boot_time", "boot_time" }, { "cmdline", "cmdline" },
-		{ "ram", "ram_bytes" },	      { "kaslr", "kaslr" },
+		{ "banner", "kernel_banner" }, { "hostname", "hostname" },
+		{ "boot_time", "boot_time" },  { "cmdline", "cmdline" },
+		{ "ram", "ram_bytes" },	       { "kaslr", "kernel_offset" },
 		{ "status", "state" }
 	};
 	if (ask_names_process(r))

@@ -129,11 +129,13 @@ bool ask_read_kind(struct ask_reader *r)
 		kind = "module";
 	if (!kind || ask_about(r, "mounts"))
 		return false;
-	ask_set_call(r, "kinds");
+	ask_set_call(r, "regions");
+	ask_set_arg(r, "totals", json_true());
 	ask_add_where(r, "kind", "=", json_string(kind));
 	if (!strcmp(kind, "page-cache") && name) {
-		ask_set_call(r, "files");
+		json_object_del(r->query, "args");
 		json_object_del(r->query, "where");
+		ask_set_call(r, "files");
 		ask_add_where(r, "path", "has", json_string(name->text));
 		ask_set_focus(r, "file", name->text);
 	} else {

@@ -62,10 +62,8 @@ void ask_set_focus(struct ask_reader *r, const char *kind, const char *what)
 /* The shape that the question's verb asks for. */
 void ask_set_shape(struct ask_reader *r)
 {
-	const char *shape = ask_has(r, W_COUNT)			       ? "count"
-			    : ask_has(r, W_ANY) && !ask_has(r, W_SHOW) ? "any"
-								       : "list";
-	ask_set_text(r, "shape", shape);
+	bool asks_whether = r->words->count && r->words->items[0].class == W_ANY;
+	ask_set_text(r, "shape", ask_has(r, W_COUNT) ? "count" : asks_whether ? "any" : "list");
 }
 
 /* Number behind "top 5" or "5 largest"; otherwise fallback. */

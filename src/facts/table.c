@@ -57,12 +57,12 @@ static const struct fact_column regions[] = {
 	{ "start", FACT_TEXT, FACT_KEY },
 	{ "end", FACT_TEXT, FACT_VALUE },
 	{ "kind", FACT_TEXT, FACT_VALUE },
-	{ "name", FACT_TEXT, FACT_VALUE },
+	{ "owner_pid", FACT_INTEGER, FACT_VALUE },
 	{ 0 },
 };
 static const struct fact_column page_kinds[] = {
 	{ "kind", FACT_TEXT, FACT_KEY },
-	{ "pages", FACT_INTEGER, FACT_SAMPLE },
+	{ "pages", FACT_INTEGER, FACT_VALUE },
 	{ 0 },
 };
 static const struct fact_column hot_paths[] = {
@@ -91,12 +91,18 @@ static const struct fact_column events[] = {
 };
 
 const struct fact_table fact_tables[] = {
-	{ "processes", "ps", 1, processes },   { "threads", "threads", 5, threads },
-	{ "modules", "lsmod", 1, modules },    { "mounts", "mounts", 1, mounts },
-	{ "files", "files", 2, files },	       { "sockets", "sockets", 1, sockets },
-	{ "regions", "regions", 60, regions }, { "page_kinds", NULL, 10, page_kinds },
-	{ "hot_paths", NULL, 10, hot_paths },  { "kernels", NULL, 10, kernels },
-	{ "events", NULL, 1, events },	       { 0 },
+	{ "processes", "ps", NULL, 1, processes },
+	{ "threads", "threads", NULL, 5, threads },
+	{ "modules", "lsmod", NULL, 1, modules },
+	{ "mounts", "mounts", NULL, 1, mounts },
+	{ "files", "files", NULL, 2, files },
+	{ "sockets", "sockets", NULL, 1, sockets },
+	{ "regions", "regions", NULL, 60, regions },
+	{ "page_kinds", "regions", "totals", 10, page_kinds },
+	{ "hot_paths", "hot", NULL, 10, hot_paths },
+	{ "kernels", "kernels", NULL, 10, kernels },
+	{ "events", NULL, NULL, 1, events },
+	{ 0 },
 };
 
 const struct fact_table *fact_table_find(const char *name)

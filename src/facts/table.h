@@ -23,6 +23,7 @@ struct fact_column {
 struct fact_table {
 	const char *name; /* "processes" */
 	const char *call; /* "ps": the call whose rows these are; NULL: recorded by hand */
+	const char *flag; /* argument of the call to set to true, or NULL */
 	unsigned every_s; /* how often a watch looks, in seconds */
 	const struct fact_column *columns; /* ends with a NULL name */
 };
