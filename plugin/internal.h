@@ -96,6 +96,7 @@ void count_clear(void);
 
 /* registers.c: a vCPU's registers, inside callbacks that may read them. */
 void registers_find(struct vcpu *v);
+uint64_t registers_cr3(void); /* page table loaded now; 0 unknown */
 uint64_t registers_read(struct vcpu *v, struct qemu_plugin_register *handle);
 
 /* watch.c: block and full trace. */

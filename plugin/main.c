@@ -67,7 +67,8 @@ static void on_translate(QEMU_TB_ARGS)
 		return;
 	unsigned n_bytes = block_bytes(tb, n_insns, bytes);
 	uint64_t gpa = ram_gpa(qemu_plugin_insn_haddr(qemu_plugin_tb_get_insn(tb, 0)));
-	uint32_t block = blocks_add(gva, gpa, bytes, n_bytes, n_insns, 0);
+	uint32_t block =
+		blocks_add(gva, gpa, bytes, n_bytes, n_insns, gva >> 63 ? 0 : registers_cr3());
 	if (block == BLOCK_NONE)
 		return;
 	if (plugin.active.mode == GB_MODE_COUNT)

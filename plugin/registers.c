@@ -46,6 +46,21 @@ void registers_find(struct vcpu *v)
 	g_array_free(all, 1);
 }
 
+/* For translation callbacks, which are not told their vCPU. */
+uint64_t registers_cr3(void)
+{
+	static __thread struct glib_bytes *buffer;
+	struct qemu_plugin_register *handle = plugin.vcpu[0].cr3_reg;
+	uint64_t value = 0;
+	if (!buffer)
+		buffer = g_byte_array_sized_new(16);
+	buffer->len = 0;
+	if (!handle || qemu_plugin_read_register(handle, buffer) <= 0 || buffer->len < 8)
+		return 0;
+	memcpy(&value, buffer->data, 8);
+	return value & 0x000ffffffffff000ull;
+}
+
 uint64_t registers_read(struct vcpu *v, struct qemu_plugin_register *handle)
 {
 	uint64_t value = 0;

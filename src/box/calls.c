@@ -32,6 +32,9 @@ const struct call *const call_table[] = {
 	&call_diff,
 	&call_history,
 	&call_query,
+	/* learning */
+	&call_hot,
+	&call_trace,
 	/* programs */
 	&call_serve,
 	&call_mcp,

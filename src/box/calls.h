@@ -44,4 +44,8 @@ extern const struct call call_tree;
 extern const struct call call_symbols;
 extern const struct call call_type;
 extern const struct call call_vtop;
+
+/* call_trace.c */
+extern const struct call call_hot;
+extern const struct call call_trace;
 #endif

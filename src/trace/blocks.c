@@ -12,6 +12,7 @@ static void check_block(const struct trace_blocks *blocks, const struct gb_block
 	*ret = (struct trace_block){
 		.gva = raw->gva,
 		.gpa = raw->gpa,
+		.cr3 = raw->cr3,
 		.n_insns = raw->n_insns,
 		.flags = raw->flags,
 	};

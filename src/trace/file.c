@@ -159,6 +159,7 @@ struct error *trace_file_blocks(FILE *out, const struct trace_blocks *blocks)
 		raw[i] = (struct gb_block){
 			.gva = b->gva,
 			.gpa = b->gpa,
+			.cr3 = b->cr3,
 			.code_offset = b->bytes ? (uint32_t)(b->bytes - blocks->code) : 0,
 			.n_bytes = b->n_bytes,
 			.n_insns = b->n_insns,

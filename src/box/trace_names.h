@@ -1,0 +1,28 @@
+/* Names for addresses in traces: kernel symbols from the guest's own table, processes by their
+ * page table. Works without a kernel too: then names are addresses. Thread: one. */
+#ifndef BOX_TRACE_NAMES_H
+#define BOX_TRACE_NAMES_H
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/own.h"
+struct error;
+struct target;
+struct trace_names;
+
+/* Reads the process list once. Caller owns *ret; target is borrowed. */
+struct error *trace_names_create(struct target *target, struct trace_names **ret);
+void trace_names_destroy(struct trace_names *names);
+OWN_DECLARE(own_trace_names, struct trace_names *, trace_names_destroy)
+
+/* "do_syscall_64+0x3b" or "workload[61] 0x401a20". */
+void trace_names_text(void *names, uint64_t cr3, uint64_t gva, char *ret, size_t ret_bytes);
+/* The same without offset, for folded stacks and modules: "[kernel] do_syscall_64". */
+void trace_names_function(void *names, uint64_t cr3, uint64_t gva, char *ret, size_t ret_bytes);
+
+/* Page table of the process with this pid, or 0. */
+uint64_t trace_names_cr3(const struct trace_names *names, int64_t pid);
+/* "workload[61]", or "" when no process has this page table. */
+void trace_names_process(const struct trace_names *names, uint64_t cr3, char *ret,
+			 size_t ret_bytes);
+#endif

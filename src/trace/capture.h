@@ -1,0 +1,42 @@
+/* A recording: asks the plugin for a mode, drains all rings while it lasts, and puts back what
+ * was asked for before. Thread: the caller's, for as long as it takes. */
+#ifndef TRACE_CAPTURE_H
+#define TRACE_CAPTURE_H
+#include <stddef.h>
+#include <stdint.h>
+#include "plugin/control.h"
+struct error;
+struct trace_source;
+
+/* Takes words of one vCPU in order; may cut inside a record. */
+typedef struct error *trace_sink(void *user, unsigned vcpu, const uint64_t *words, size_t n);
+
+struct trace_capture_params {
+	struct gb_request request;
+	unsigned ms; /* how long */
+	uint64_t limit_words; /* ends early after so many; 0: no limit */
+	trace_sink *sink;
+	void *user;
+	void (*progress)(void *user, double done); /* NULL: nobody looks */
+	void *progress_user;
+};
+
+struct trace_capture_result {
+	uint64_t ns; /* between the first and the last drain */
+	uint64_t words;
+	uint64_t dropped; /* records missing in this capture */
+	uint64_t max_lag_words; /* most that was unread at any look, one vCPU */
+};
+
+/* Fails with what the source, the request and the sink fail with; the old request is put back
+ * in any case. */
+struct error *trace_capture(struct trace_source *source,
+			    const struct trace_capture_params *params,
+			    struct trace_capture_result *ret);
+
+/* Counts executions per block for a while. Caller owns *before_ret and *after_ret (free), of
+ * *n_ret entries; ids at or above *n_ret appeared too late. */
+struct error *trace_count(struct trace_source *source, const struct gb_request *request,
+			  unsigned ms, uint64_t **before_ret, uint64_t **after_ret,
+			  uint32_t *n_ret);
+#endif
