@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/vec.h"
 #include "plugin/control.h"
@@ -15,7 +16,8 @@
 #include "trace/blocks.h"
 #include "trace/graph.h"
 
-enum { MAX_DEPTH = 256, MAX_SPACES = 64, SEARCH_DEPTH = 16 };
+enum { MAX_DEPTH = 256, MAX_SPACES = 64, SEARCH_DEPTH = 16, SHORT_CALL = 32 };
+enum { END_SHORT_CALL = 100 }; /* beside enum trace_end */
 
 struct frame_node {
 	uint64_t function; /* address of its first block */
@@ -30,6 +32,8 @@ struct call_stack {
 	uint64_t return_to[MAX_DEPTH];
 	uint32_t node[MAX_DEPTH + 1]; /* node[0]: outermost function */
 	bool called; /* the next block begins a function */
+	bool returned; /* the last block ended in a return */
+	bool thunk; /* a short call came before */
 };
 
 struct lane {
@@ -49,6 +53,20 @@ struct trace_stacks {
 	struct lane *lanes[GB_MAX_VCPUS];
 };
 
+/* call rel32 to a place just behind itself. */
+static bool is_short_call(const struct trace_block *b)
+{
+	if (b->n_bytes < 5 || b->bytes[b->n_bytes - 5] != 0xe8)
+		return false;
+	return load_u32(b->bytes + b->n_bytes - 4) - 1 < SHORT_CALL;
+}
+
+static uint8_t end_of_block(const struct trace_block *b)
+{
+	enum trace_end end = trace_block_end(b);
+	return end == TRACE_END_CALL && is_short_call(b) ? END_SHORT_CALL : (uint8_t)end;
+}
+
 struct error *trace_stacks_create(const struct trace_blocks *blocks, struct trace_stacks **ret)
 {
 	AUTO(own_trace_stacks) struct trace_stacks *s = NULL;
@@ -56,7 +74,7 @@ struct error *trace_stacks_create(const struct trace_blocks *blocks, struct trac
 	TRY(error_alloc(blocks->count + 1, 1, &s->ends));
 	s->blocks = blocks;
 	for (uint32_t i = 0; i < blocks->count; i++)
-		s->ends[i] = (uint8_t)trace_block_end(&blocks->items[i]);
+		s->ends[i] = end_of_block(&blocks->items[i]);
 	if (!VEC_PUSH(&s->nodes, (struct frame_node){ 0 }))
 		return error_create(ERR_MEMORY, "out of memory");
 	*ret = TAKE(s);
@@ -109,15 +127,23 @@ static uint32_t child_of(struct trace_stacks *s, uint32_t parent, uint64_t cr3,
 }
 
 /* A return that jumps to one of the uppermost return addresses ends all calls above it. */
-static void pop_to(struct call_stack *stack, uint64_t gva)
+static bool pop_to(struct call_stack *stack, uint64_t gva)
 {
 	for (unsigned back = 1; back <= SEARCH_DEPTH && back <= stack->depth; back++) {
 		if (stack->return_to[stack->depth - back] == gva) {
 			stack->depth -= back;
-			stack->called = false;
-			return;
+			return true;
 		}
 	}
+	return false;
+}
+
+/* Where a return led that is not to a caller. */
+static void lost_return(struct call_stack *stack)
+{
+	if (!stack->thunk)
+		stack->depth = 0;
+	stack->called = true;
 }
 
 static void enter_function(struct trace_stacks *s, struct call_stack *stack, uint64_t gva)
@@ -133,11 +159,13 @@ static void add_block(struct trace_stacks *s, struct lane *lane, uint32_t id)
 		return;
 	const struct trace_block *b = &s->blocks->items[id];
 	struct call_stack *stack = stack_of(lane, b->flags & GB_BLOCK_KERNEL ? 0 : lane->cr3);
+	if (!stack->called && !pop_to(stack, b->gva) && stack->returned)
+		lost_return(stack);
 	if (stack->called)
 		enter_function(s, stack, b->gva);
-	else
-		pop_to(stack, b->gva);
 	s->nodes.items[stack->node[stack->depth]].instructions += b->n_insns;
+	stack->returned = s->ends[id] == TRACE_END_RETURN;
+	stack->thunk = s->ends[id] == END_SHORT_CALL || (stack->thunk && stack->returned);
 	if (s->ends[id] == TRACE_END_CALL && stack->depth < MAX_DEPTH) {
 		stack->return_to[stack->depth++] = b->gva + b->n_bytes;
 		stack->node[stack->depth] = stack->node[stack->depth - 1];

@@ -17,6 +17,7 @@
 #include "vm/isolation.h"
 #include "vm/keeper.h"
 #include "vm/proc.h"
+#include "vm/plugin_args.h"
 #include "vm/qemu.h"
 #include "vm/state.h"
 
@@ -243,6 +244,8 @@ static struct error *prepare(const struct vm_spec *spec, struct vm_start *start,
 	TRY(choose_accel(spec, start));
 	TRY(qemu_find(spec->is_i386, spec->learn || spec->offload, &parts->qemu));
 	TRY(state_shm_path(start->name, "ram", &ram_path));
+	if (spec->learn || spec->offload)
+		TRY(plugin_args(&parts->qemu, start->name, ram_path, &plugin));
 	TRY(describe(spec, start, parts, ram_path));
 	TRY(state_ram_create(start->name, spec->mem_bytes, &parts->ram_fd));
 	TRY(open_channels(start->name, parts));
