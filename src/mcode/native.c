@@ -109,6 +109,7 @@ static _Noreturn void exec_compiler(const struct work_dir *dir, const char *marc
 				     "-fno-jump-tables",
 				     "-fno-ident",
 				     "-fvect-cost-model=dynamic",
+				     "--param=vect-max-peeling-for-alignment=0",
 				     "-w",
 				     "-nostdlib",
 				     "-static-pie",

@@ -170,11 +170,13 @@ static void print_place(struct emitter *em, const struct mcode_insn *insn, const
 	const struct mcode_stream *stream = &em->kernel->streams[insn->rs1];
 	fprintf(em->to, "s%u", insn->rs1);
 	if (stream->stride_slot != MCODE_NO_SLOT)
-		fprintf(em->to, " + (s64)(k * v%u)", stream->stride_slot);
+		fprintf(em->to, " + k * v%u", stream->stride_slot);
+	else if (stream->stride > 0)
+		fprintf(em->to, " + k * %" PRId64 "ull", stream->stride);
 	else if (stream->stride)
-		fprintf(em->to, " + (s64)k * %" PRId64 "ll", stream->stride);
+		fprintf(em->to, " - k * %" PRIu64 "ull", 0 - (uint64_t)stream->stride);
 	if (offset[0])
-		fprintf(em->to, " + (s64)(%s)", offset);
+		fprintf(em->to, " + (%s)", offset);
 	if ((int64_t)insn->imm)
 		fprintf(em->to, " + %" PRId64 "ll", (int64_t)insn->imm);
 }

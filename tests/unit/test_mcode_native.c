@@ -6,6 +6,7 @@
 #include "mcode/interp.h"
 #include "mcode/native.h"
 #include "mcode/program.h"
+#include "mcode/sample.h"
 #include "mcode/text.h"
 #include "mcode_random.h"
 #include "plugin/kernel_abi.h"
@@ -154,6 +155,49 @@ static void a_plan_goes_on_from_the_registers_run_leaves(void **state)
 	assert_int_equal((int64_t)regs.gpr[MCODE_RAX], bytes[1000] - bytes[0]);
 }
 
+/* Every sample, its data at odd addresses and at even ones, against the interpreter: the
+ * generated code must not rely on the alignment it claims. */
+static void compare_sample(const struct mcode_sample *sample, unsigned shift)
+{
+	enum { N = 203, BYTES = 4 * N + 64 };
+	static uint8_t got[3][BYTES], expected[3][BYTES];
+	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = NULL;
+	AUTO(own_mcode_interp) struct mcode_interp *interp = NULL;
+	uint64_t random = shift, done;
+	for (unsigned i = 0; i < 3; i++)
+		for (unsigned j = 0; j < BYTES; j++)
+			got[i][j] = expected[i][j] = (uint8_t)(random_next(&random) % 254);
+	got[0][150] = expected[0][150] = 0xff; /* what find_u8 looks for */
+	assert_ok(mcode_assemble(sample->text, strlen(sample->text), &kernel));
+	assert_ok(mcode_interp_create(kernel, &interp));
+	AUTO(own_mcode_native) struct mcode_native *native = compile(kernel, MCODE_NATIVE_HOST);
+	uint64_t guest[MCODE_GUEST_REGS] = { [MCODE_RAX] = sample->a, [MCODE_RCX] = N };
+	const uint8_t bytes[] = { sample->read0, sample->read1, sample->written };
+	const uint8_t regs_used[] = { MCODE_RDI, MCODE_RSI, MCODE_RDX };
+	struct mcode_view views[3];
+	uint8_t *host[3];
+	unsigned n = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		if (!bytes[i])
+			continue;
+		host[n] = got[i] + shift;
+		views[n++] = (struct mcode_view){ expected[i], 0x1000 * i, BYTES };
+		guest[regs_used[i]] = 0x1000 * i + shift;
+	}
+	struct gb_regs regs = regs_of(guest);
+	assert_true(mcode_interp_run(interp, guest, views, N, &done, NULL));
+	assert_int_equal(mcode_native_run_get(native)(&regs, host, N), done);
+	assert_memory_equal(got, expected, sizeof(got));
+	assert_memory_equal(regs.gpr, guest, sizeof(regs.gpr));
+}
+
+static void samples_run_at_any_alignment(void **state)
+{
+	for (const struct mcode_sample *sample = mcode_samples; sample->name; sample++)
+		for (unsigned shift = 0; shift < 4; shift += 3)
+			compare_sample(sample, shift);
+}
+
 static void what_the_plugin_cannot_place_is_refused(void **state)
 {
 	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = NULL;
@@ -174,6 +218,7 @@ int main(void)
 		cmocka_unit_test(every_opcode_agrees_with_the_interpreter),
 		cmocka_unit_test(random_kernels_agree_with_the_interpreter),
 		cmocka_unit_test(a_plan_goes_on_from_the_registers_run_leaves),
+		cmocka_unit_test(samples_run_at_any_alignment),
 		cmocka_unit_test(what_the_plugin_cannot_place_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
