@@ -3,7 +3,7 @@
 #   CACHE/kernels/PROFILE/  vmlinuz, modules/ (the .ko files), config, package, .complete
 #   CACHE/kernels/busybox-ARCH
 
-kernel_recipe=2
+kernel_recipe=3
 
 # PROFILE SUITE ARCH PACKAGE TITLE
 kernel_profiles() {
@@ -80,7 +80,7 @@ unpack_kernel() { # DOWNLOADS TARGET
 # Drivers a guest may need, with everything these depend on (the packer orders them and leaves out what is absent).
 wanted_modules() {
 	printf '%s\n' virtio virtio_ring virtio_pci virtio_pci_modern_dev virtio_pci_legacy_dev virtio_mmio virtio_blk \
-		failover net_failover virtio_net virtio_console loop dummy isofs cdrom sr_mod
+		failover net_failover virtio_net virtio_console loop dummy
 }
 
 busybox_ready() { [ -x "$cache_dir/kernels/busybox-$1" ]; }
