@@ -1,12 +1,15 @@
-/* dump: memory into a file that other tools read. */
+/* dump, isf, btf: what the guest holds, in files that other tools read. */
 #include <string.h>
 
 #include "base/error.h"
+#include "base/out_file.h"
 #include "base/phys_mem.h"
 #include "box/calls.h"
 #include "box/guest_call.h"
 #include "box/target.h"
+#include "guest/btf.h"
 #include "guest/guest.h"
+#include "guest/isf_write.h"
 #include "vm/dump_write.h"
 
 static struct error *show_progress(void *user, double done)
@@ -63,4 +66,74 @@ const struct call call_dump = {
 	.flags = CALL_TARGET | CALL_CHANGES | CALL_CLI_ONLY,
 	.params = dump_params,
 	.run = run_dump,
+};
+
+/* --- isf, btf -------------------------------------------------------------------------- */
+
+static struct error *run_isf(struct call_context *context, json_t **ret)
+{
+	struct guest *guest = NULL;
+	struct isf_written written;
+	const char *path = call_string(context, "output");
+	TRY(call_guest(context, &guest));
+	TRY(isf_write(guest, path, &written));
+	*ret = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "path", path, "symbols",
+			 (json_int_t)written.symbols, "user_types",
+			 (json_int_t)written.user_types, "enums", (json_int_t)written.enums,
+			 "base_types", (json_int_t)written.base_types, "json_bytes",
+			 (json_int_t)written.json_bytes);
+	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
+}
+
+static const struct call_param isf_params[] = {
+	{ "output", CALL_PATH, 'o', .required = true, .placeholder = "FILE",
+	  .help = "where to write; compressed if it ends in .xz" },
+	{ 0 },
+};
+
+const struct call call_isf = {
+	.name = "isf",
+	.group = "exchange",
+	.summary = "write the kernel's symbols and types for Volatility 3",
+	.details = "Everything comes out of the guest's memory. Put the file into Volatility's "
+		   "symbols/linux folder; it serves every boot of the same kernel.",
+	.examples = "  glassbox isf demo -o linux.json.xz",
+	.flags = CALL_TARGET | CALL_CHANGES | CALL_CLI_ONLY,
+	.params = isf_params,
+	.run = run_isf,
+};
+
+static struct error *run_btf(struct call_context *context, json_t **ret)
+{
+	struct guest *guest = NULL;
+	const char *path = call_string(context, "output");
+	AUTO(own_out_file) struct out_file *file = NULL;
+	size_t length = 0;
+	TRY(call_guest(context, &guest));
+	struct btf *btf = guest_types(guest);
+	if (!btf)
+		return error_create(ERR_NOT_FOUND, "this kernel carries no types");
+	const uint8_t *bytes = btf_bytes(btf, &length);
+	TRY(out_file_create(path, &file));
+	TRY(out_file_write(file, bytes, length));
+	TRY(out_file_commit(file));
+	*ret = json_pack("{s:s,s:I,s:I}", "path", path, "types", (json_int_t)btf_count(btf) - 1,
+			 "bytes", (json_int_t)length);
+	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
+}
+
+static const struct call_param btf_params[] = {
+	{ "output", CALL_PATH, 'o', .required = true, .placeholder = "FILE",
+	  .help = "where to write" },
+	{ 0 },
+};
+
+const struct call call_btf = {
+	.name = "btf",
+	.group = "exchange",
+	.summary = "write the kernel's BTF types as a file",
+	.examples = "  glassbox btf demo -o vmlinux.btf\n  bpftool btf dump file vmlinux.btf",
+	.flags = CALL_TARGET | CALL_CHANGES | CALL_CLI_ONLY,
+	.params = btf_params,
+	.run = run_btf,
 };

@@ -26,6 +26,8 @@ const struct call *const call_table[] = {
 	&call_search,
 	/* exchange */
 	&call_dump,
+	&call_isf,
+	&call_btf,
 	/* memory of the past */
 	&call_ask,
 	&call_watch,

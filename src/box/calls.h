@@ -4,7 +4,9 @@
 #include "box/call.h"
 
 /* call_dump.c */
+extern const struct call call_btf;
 extern const struct call call_dump;
+extern const struct call call_isf;
 
 /* call_facts.c */
 extern const struct call call_ask;
