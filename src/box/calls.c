@@ -37,6 +37,8 @@ const struct call *const call_table[] = {
 	/* learning */
 	&call_hot,
 	&call_trace,
+	/* pictures */
+	&call_render,
 	/* programs */
 	&call_serve,
 	&call_mcp,

@@ -50,4 +50,6 @@ extern const struct call call_vtop;
 /* call_trace.c */
 extern const struct call call_hot;
 extern const struct call call_trace;
+/* call_render.c */
+extern const struct call call_render;
 #endif

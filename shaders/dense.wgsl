@@ -1,0 +1,56 @@
+// uses: view.wgsl ram.wgsl hilbert.wgsl
+// The dense volume: one RGBA8 voxel for each byte, by Skilling's loop (dense_skilling) or by the
+// orientation table (dense_table). This is the reference that the sparse renderer is compared
+// with. Alpha 0: the byte is zero, or there is nothing to draw.
+
+@group(0) @binding(5) var<storage, read> features: array<u32>;
+@group(0) @binding(6) var<storage, read> pages: array<vec4<u32>>;
+@group(0) @binding(7) var<storage, read> grid: array<u32>;
+@group(0) @binding(11) var volume_out: texture_storage_3d<rgba8unorm, write>;
+
+const GRID_BLOCKS = 49536u;
+
+fn colour_of_index(page: u32, byte: u32) -> vec4<f32> {
+  if (page >= view.n_pages) {
+    return vec4(0.0);
+  }
+  let facts = pages[page];
+  if (facts.x == NONE || (facts.y & PAGE_HIDDEN) != 0u) {
+    return vec4(0.0);
+  }
+  let value = ram_byte(facts.x, byte);
+  if (value == 0u) {
+    return vec4(0.0);
+  }
+  let around = look_of(features[72u * facts.x + (byte >> 6u)]);
+  return vec4(from_linear(colour_of(look_of_byte(value, around), facts.y, facts.w)), 1.0);
+}
+
+@compute @workgroup_size(8, 8, 8)
+fn dense_skilling(@builtin(global_invocation_id) at: vec3<u32>) {
+  if (any(at >= vec3(1u << view.order))) {
+    return;
+  }
+  let index = hilbert_index(view.order, at);
+  textureStore(volume_out, at, colour_of_index(index >> 12u, index & 4095u));
+}
+
+@compute @workgroup_size(8, 8, 8)
+fn dense_table(@builtin(global_invocation_id) at: vec3<u32>) {
+  if (any(at >= vec3(1u << view.order))) {
+    return;
+  }
+  let side = 1u << (view.order - 4u);
+  let blocks = max(1u, (1u << view.order) >> 7u);
+  let brick = at >> vec3(4u);
+  let entry = grid[GRID_BLOCKS + blocks * blocks * blocks +
+                   brick.x + side * (brick.y + side * brick.z)];
+  if (entry == NONE) {
+    textureStore(volume_out, at, vec4(0.0));
+    return;
+  }
+  let local = at & vec3(15u);
+  let i = (entry >> 27u) * 4096u + (local.x | (local.y << 4u) | (local.z << 8u));
+  let byte = (grid[i >> 1u] >> ((i & 1u) * 16u)) & 0xffffu;
+  textureStore(volume_out, at, colour_of_index(entry & 0x7ffffffu, byte));
+}

@@ -1,0 +1,101 @@
+// uses: view.wgsl ram.wgsl march.wgsl
+// One picture: a thread for each pixel. Also writes how far away the first thing is (0: nothing),
+// so that lines and labels can be hidden behind it.
+
+@group(0) @binding(8) var colour_out: texture_storage_2d<rgba8unorm, write>;
+@group(0) @binding(9) var depth_out: texture_storage_2d<r32float, write>;
+
+fn density_near(voxel: vec3<i32>) -> f32 {
+  let entry = grid_entry(voxel >> vec3(4u));
+  if (entry == NONE) {
+    return 0.0;
+  }
+  let page = pages[entry & 0x7ffffffu];
+  if (page.x == NONE) {
+    return unpack4x8unorm(page.z).x;
+  }
+  let byte = byte_at(entry >> 27u, voxel & vec3(15));
+  return unpack4x8unorm(features[72u * page.x + (byte >> 6u)]).x;
+}
+
+fn density_far(voxel: vec3<i32>) -> f32 {
+  let entry = grid_entry(voxel >> vec3(4u));
+  if (entry == NONE) {
+    return 0.0;
+  }
+  return unpack4x8unorm(pages[entry & 0x7ffffffu].z).x;
+}
+
+// How open the surroundings of a face are, at the scale of cells and of pages.
+fn openness(m: March, normal: vec3<i32>) -> f32 {
+  let u = normal.yzx;
+  let v = normal.zxy;
+  let near = m.voxel + normal * 3;
+  let far = m.voxel + normal * 12;
+  var fine = 0.0;
+  var wide = 0.0;
+  if (m.lod < 2.5) {
+    fine = density_near(near + u * 3) + density_near(near - u * 3) + density_near(near + v * 3) +
+           density_near(near - v * 3);
+  }
+  wide = density_far(far + u * 12) + density_far(far - u * 12) + density_far(far + v * 12) +
+         density_far(far - v * 12) + density_far(far + normal * 24) + density_far(far);
+  return exp(-0.20 * fine - 0.13 * wide);
+}
+
+// 1 on the border of pages and, close up, of voxels.
+fn edge(m: March, ray: Ray) -> f32 {
+  let pitch = 128.0 * view.explode;
+  let shift = vec3<f32>(m.voxel >> vec3(7u)) * pitch;
+  let p = ray.origin + ray.direction * m.t - shift;
+  let pixel = m.t * view.up.w;
+  let in_page = abs(fract(p / 16.0 + 0.5) - 0.5) * 16.0;
+  let in_voxel = abs(fract(p + 0.5) - 0.5);
+  var page_line = 1e9;
+  var voxel_line = 1e9;
+  for (var axis = 0u; axis < 3u; axis++) {
+    if (axis != m.axis) {
+      page_line = min(page_line, in_page[axis]);
+      voxel_line = min(voxel_line, in_voxel[axis]);
+    }
+  }
+  let page_edge = (1.0 - smoothstep(0.6 * pixel, 1.4 * pixel, page_line)) *
+                  (1.0 - smoothstep(0.6, 1.6, pixel));
+  let voxel_edge = (1.0 - smoothstep(0.5 * pixel, 1.2 * pixel, voxel_line)) *
+                   (1.0 - smoothstep(0.06, 0.16, pixel));
+  return max(0.42 * page_edge, 0.30 * voxel_edge);
+}
+
+fn shade(m: March, ray: Ray) -> vec3<f32> {
+  if (m.page == NONE || (view.flags & FLAG_FLAT) != 0u) {
+    return m.colour;
+  }
+  var colour = m.colour;
+  if ((view.flags & FLAG_AO) != 0u) {
+    var normal = vec3(0);
+    normal[m.axis] = select(1, -1, ray.direction[m.axis] > 0.0);
+    colour *= openness(m, normal);
+  }
+  if ((view.flags & FLAG_EDGES) != 0u) {
+    colour *= 1.0 - edge(m, ray);
+  }
+  return colour;
+}
+
+fn background_at(y: f32) -> vec3<f32> {
+  return mix(view.background_top.xyz, view.background.xyz, smoothstep(0.0, 1.0, y));
+}
+
+@compute @workgroup_size(8, 8)
+fn draw_frame(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= view.width || id.y >= view.height) {
+    return;
+  }
+  let pixel = vec2<f32>(id.xy) + 0.5;
+  let ray = ray_of_pixel(pixel);
+  let m = march_volume(ray);
+  let behind = background_at(pixel.y / f32(view.height));
+  let colour = shade(m, ray) + (1.0 - m.alpha) * behind;
+  textureStore(colour_out, id.xy, vec4(from_linear(colour), 1.0));
+  textureStore(depth_out, id.xy, vec4(select(m.t, 0.0, m.page == NONE), 0.0, 0.0, 0.0));
+}

@@ -1,0 +1,165 @@
+#include "viz/render.h"
+
+#include <string.h>
+
+#include "gpu/batch.h"
+#include "gpu/buffer.h"
+#include "gpu/device.h"
+#include "viz/picture.h"
+#include "viz/scene.h"
+#include "viz/shaders.h"
+
+struct viz_renderer {
+	struct gpu *gpu;
+	struct gpu_kernel *draw, *pick;
+	struct gpu_buffer *uniform, *found, *found_back;
+	struct gpu_image *colour, *depth;
+	struct gpu_buffer *colour_back, *depth_back;
+	uint32_t width, height;
+};
+
+struct error *viz_renderer_create(struct gpu *gpu, struct viz_renderer **ret)
+{
+	AUTO(own_viz_renderer) struct viz_renderer *renderer = NULL;
+	TRY(error_alloc(1, sizeof(*renderer), &renderer));
+	renderer->gpu = gpu;
+	TRY(viz_kernel_create(gpu, "draw_frame", &renderer->draw));
+	TRY(viz_kernel_create(gpu, "pick", &renderer->pick));
+	TRY(gpu_buffer_create(gpu, GPU_BUFFER_DEVICE, sizeof(struct viz_view),
+			      &renderer->uniform));
+	TRY(gpu_buffer_create(gpu, GPU_BUFFER_DEVICE, 32, &renderer->found));
+	TRY(gpu_buffer_create(gpu, GPU_BUFFER_READBACK, 32, &renderer->found_back));
+	*ret = TAKE(renderer);
+	return NULL;
+}
+
+static void drop_images(struct viz_renderer *renderer)
+{
+	gpu_image_destroy(TAKE(renderer->colour));
+	gpu_image_destroy(TAKE(renderer->depth));
+	gpu_buffer_destroy(TAKE(renderer->colour_back));
+	gpu_buffer_destroy(TAKE(renderer->depth_back));
+	renderer->width = renderer->height = 0;
+}
+
+void viz_renderer_destroy(struct viz_renderer *renderer)
+{
+	if (!renderer)
+		return;
+	drop_images(renderer);
+	gpu_buffer_destroy(renderer->uniform);
+	gpu_buffer_destroy(renderer->found);
+	gpu_buffer_destroy(renderer->found_back);
+	gpu_kernel_destroy(renderer->draw);
+	gpu_kernel_destroy(renderer->pick);
+	free(renderer);
+}
+
+static struct error *fit_images(struct viz_renderer *renderer, uint32_t width, uint32_t height)
+{
+	if (renderer->width == width && renderer->height == height)
+		return NULL;
+	drop_images(renderer);
+	struct gpu *gpu = renderer->gpu;
+	uint64_t bytes = (uint64_t)width * height * 4;
+	TRY(gpu_image_create(gpu,
+			     &(struct gpu_image_params){ GPU_RGBA8, width, height, 1, false },
+			     &renderer->colour));
+	TRY(gpu_image_create(gpu,
+			     &(struct gpu_image_params){ GPU_R32F, width, height, 1, false },
+			     &renderer->depth));
+	TRY(gpu_buffer_create(gpu, GPU_BUFFER_READBACK, bytes, &renderer->colour_back));
+	TRY(gpu_buffer_create(gpu, GPU_BUFFER_READBACK, bytes, &renderer->depth_back));
+	renderer->width = width;
+	renderer->height = height;
+	return NULL;
+}
+
+static struct error *upload_view(struct viz_renderer *renderer, struct viz_scene *scene,
+				 const struct viz_view *view, struct gpu_batch *batch)
+{
+	struct viz_view full = *view;
+	viz_scene_describe(scene, &full);
+	return gpu_batch_upload(batch, renderer->uniform, 0, &full, sizeof(full));
+}
+
+static struct error *record_draw(struct viz_renderer *renderer, struct viz_scene *scene,
+				 const struct viz_view *view, struct gpu_batch *batch)
+{
+	struct gpu_bind binds[GPU_BINDINGS_MAX] = { 0 };
+	viz_scene_bind(scene, binds);
+	binds[0].buffer = renderer->uniform;
+	binds[8].image = renderer->colour;
+	binds[9].image = renderer->depth;
+	return gpu_batch_dispatch(
+		batch, &(struct gpu_dispatch){ .kernel = renderer->draw,
+					       .binds = binds,
+					       .groups = { (view->width + 7) / 8,
+							   (view->height + 7) / 8, 1 } });
+}
+
+struct error *viz_render(struct viz_renderer *renderer, struct viz_scene *scene,
+			 const struct viz_view *view, struct viz_picture *picture,
+			 uint64_t *gpu_ns_ret)
+{
+	TRY(viz_scene_flush(scene));
+	TRY(fit_images(renderer, view->width, view->height));
+	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
+	TRY(gpu_batch_begin(renderer->gpu, &batch));
+	TRY(upload_view(renderer, scene, view, batch));
+	unsigned first = gpu_batch_timestamp(batch);
+	TRY(record_draw(renderer, scene, view, batch));
+	unsigned second = gpu_batch_timestamp(batch);
+	if (picture) {
+		gpu_batch_copy_image(batch, renderer->colour, renderer->colour_back);
+		gpu_batch_copy_image(batch, renderer->depth, renderer->depth_back);
+	}
+	TRY(gpu_batch_submit(batch));
+	TRY(gpu_batch_wait(batch, 0));
+	if (gpu_ns_ret)
+		*gpu_ns_ret = gpu_batch_elapsed_ns(batch, first, second);
+	if (!picture)
+		return NULL;
+	CHECK(picture->width == view->width && picture->height == view->height);
+	size_t bytes = (size_t)view->width * view->height * 4;
+	memcpy(picture->rgba, gpu_buffer_map(renderer->colour_back), bytes);
+	if (picture->depth)
+		memcpy(picture->depth, gpu_buffer_map(renderer->depth_back), bytes);
+	return NULL;
+}
+
+struct error *viz_pick(struct viz_renderer *renderer, struct viz_scene *scene,
+		       const struct viz_view *view, uint32_t x, uint32_t y,
+		       struct viz_pick *ret)
+{
+	TRY(viz_scene_flush(scene));
+	struct viz_view at = *view;
+	at.pick_x = x;
+	at.pick_y = y;
+	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
+	TRY(gpu_batch_begin(renderer->gpu, &batch));
+	TRY(upload_view(renderer, scene, &at, batch));
+	struct gpu_bind binds[GPU_BINDINGS_MAX] = { 0 };
+	viz_scene_bind(scene, binds);
+	binds[0].buffer = renderer->uniform;
+	binds[8] = binds[9] = (struct gpu_bind){ 0 };
+	binds[10].buffer = renderer->found;
+	TRY(gpu_batch_dispatch(
+		batch, &(struct gpu_dispatch){ .kernel = renderer->pick, .binds = binds }));
+	gpu_batch_copy(batch, renderer->found, 0, renderer->found_back, 0, 32);
+	TRY(gpu_batch_submit(batch));
+	TRY(gpu_batch_wait(batch, 0));
+	uint32_t found[8];
+	memcpy(found, gpu_buffer_map(renderer->found_back), sizeof(found));
+	float lod;
+	*ret = (struct viz_pick){
+		.hit = found[0] != VIZ_NONE,
+		.gpa = (uint64_t)found[0] << 12 | (found[1] & 4095),
+		.attributes = found[3],
+		.voxel = { found[4], found[5], found[6] },
+	};
+	memcpy(&ret->distance, &found[2], sizeof(float));
+	memcpy(&lod, &found[7], sizeof(float));
+	ret->is_exact = lod < 1.7f;
+	return NULL;
+}
