@@ -16,6 +16,12 @@ const struct call *const call_table[] = {
 	&call_ps,
 	&call_threads,
 	&call_tree,
+	&call_maps,
+	&call_env,
+	&call_files,
+	&call_sockets,
+	&call_lsmod,
+	&call_mounts,
 	/* addresses and bytes */
 	&call_symbols,
 	&call_type,

@@ -37,6 +37,14 @@ extern const struct call call_search;
 /* call_program.c */
 extern const struct call call_mcp;
 extern const struct call call_serve;
+/* call_files.c */
+extern const struct call call_env;
+extern const struct call call_files;
+extern const struct call call_lsmod;
+extern const struct call call_maps;
+extern const struct call call_mounts;
+extern const struct call call_sockets;
+
 /* call_process.c */
 extern const struct call call_ps;
 extern const struct call call_threads;
