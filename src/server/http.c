@@ -15,6 +15,7 @@
 #include "box/call.h"
 #include "server/assets.h"
 #include "server/internal.h"
+#include "server/live.h"
 #include "server/mcp.h"
 
 struct call_job {
@@ -172,16 +173,16 @@ void http_jobs_finished(struct server *server)
 {
 	struct job *job;
 	while ((job = jobs_take_finished(server->jobs))) {
-		struct call_job *work = (struct call_job *)job;
 		struct lws *wsi = job->waiter;
-		struct http_session *session = wsi ? lws_wsi_user(wsi) : NULL;
+		struct call_job *work = wsi ? (struct call_job *)job : NULL;
+		struct http_session *session = wsi ? &((struct session *)lws_wsi_user(wsi))->http : NULL;
 		if (session) {
 			session->job = NULL;
 			session->response = work->response;
 			memset(&work->response, 0, sizeof(work->response));
 			lws_callback_on_writable(wsi);
 		}
-		destroy_job(job);
+		job->destroy(job);
 	}
 }
 
@@ -238,6 +239,18 @@ static void answer_metrics(struct server *server, struct http_response *response
 					    .body_bytes = strlen(text) };
 }
 
+/* The response has no length: it ends when the VM does. */
+static void begin_stream(struct server *server, struct lws *wsi, struct http_session *session)
+{
+	struct error *err = live_viewer_create(server->lives, session->route.vm, &session->viewer);
+	if (err) {
+		http_response_error(&session->response, err);
+		return;
+	}
+	session->response = (struct http_response){ .status = 200, .content_type = "application/octet-stream" };
+	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+}
+
 /* Leaves either a response or a job behind. */
 static void decide(struct server *server, struct lws *wsi, struct http_session *session)
 {
@@ -276,6 +289,8 @@ static void decide(struct server *server, struct lws *wsi, struct http_session *
 		submit(server, wsi, session);
 		return;
 	case ROUTE_PAGES:
+		begin_stream(server, wsi, session);
+		return;
 	case ROUTE_FRAME:
 		http_response_text(&session->response, 404, "not served here\n");
 		return;
@@ -344,8 +359,9 @@ static int write_head(struct lws *wsi, struct http_session *session)
 	unsigned char head[LWS_PRE + 2048], *start = head + LWS_PRE, *at = start,
 					    *end = head + sizeof(head) - 1;
 	const struct http_response *response = &session->response;
+	lws_filepos_t length = session->viewer ? LWS_ILLEGAL_HTTP_CONTENT_LEN : response->body_bytes;
 	bool ok = !lws_add_http_common_headers(wsi, (unsigned)response->status,
-					       response->content_type, response->body_bytes,
+					       response->content_type, length,
 					       &at, end) &&
 		  add_header(wsi, "content-security-policy:", policy, &at, end) &&
 		  add_header(wsi, "x-content-type-options:", "nosniff", &at, end) &&
@@ -378,8 +394,23 @@ static int write_body(struct lws *wsi, struct http_session *session)
 	return is_last;
 }
 
+/* Sends what the viewer has not got yet; 0: waiting for news, -1: the stream ended. */
+static int write_stream(struct lws *wsi, struct http_session *session)
+{
+	static unsigned char chunk[LWS_PRE + 2 * LIVE_CHUNK_BYTES];
+	size_t length = live_viewer_read(session->viewer, chunk + LWS_PRE, 2 * LIVE_CHUNK_BYTES);
+	if (!length)
+		return live_viewer_done(session->viewer) ? -1 : 0;
+	if (lws_write(wsi, chunk + LWS_PRE, length, LWS_WRITE_HTTP) < (int)length)
+		return -1;
+	server_of(wsi)->counters.bytes_sent += length;
+	lws_callback_on_writable(wsi);
+	return 0;
+}
+
 static void session_deinit(struct http_session *session)
 {
+	live_viewer_destroy(session->viewer);
 	if (session->job)
 		session->job->waiter = NULL;
 	http_request_deinit(&session->request);
@@ -399,11 +430,13 @@ static int on_writable(struct lws *wsi, struct http_session *session)
 		server->counters.http_errors += session->response.status >= 400;
 		if (write_head(wsi, session))
 			return -1;
-		if (has_body) {
+		if (has_body || session->viewer) {
 			lws_callback_on_writable(wsi);
 			return 0;
 		}
 	}
+	if (session->viewer)
+		return write_stream(wsi, session);
 	int done = has_body ? write_body(wsi, session) : 1;
 	if (done <= 0)
 		return done;
@@ -414,7 +447,7 @@ static int on_writable(struct lws *wsi, struct http_session *session)
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		  size_t length)
 {
-	struct http_session *session = user;
+	struct http_session *session = user ? &((struct session *)user)->http : NULL;
 	switch (reason) {
 	case LWS_CALLBACK_HTTP:
 		return on_request(wsi, session, in);
@@ -430,7 +463,14 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		return 0;
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		http_jobs_finished(server_of(wsi));
+		lws_callback_on_writable_all_protocol(lws_get_context(wsi), lws_get_protocol(wsi));
 		return 0;
+	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+	case LWS_CALLBACK_ESTABLISHED:
+	case LWS_CALLBACK_RECEIVE:
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+	case LWS_CALLBACK_CLOSED:
+		return ws_callback(wsi, reason, user, in, length);
 	default:
 		return lws_callback_http_dummy(wsi, reason, user, in, length);
 	}

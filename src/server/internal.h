@@ -10,6 +10,8 @@
 #include "server/route.h"
 #include "server/server.h"
 struct box;
+struct live_viewer;
+struct lives;
 struct ws_client;
 
 enum { MAX_BODY_BYTES = 1 << 20, MAX_QUEUED_JOBS = 256, N_WORKERS = 4, CHUNK_BYTES = 64 << 10 };
@@ -42,7 +44,10 @@ struct server {
 	struct jobs *jobs;
 	struct server_counters counters;
 	struct peer peers[N_PEERS];
+	struct lives *lives;
 	struct ws_client *clients; /* all WebSocket clients */
+	lws_sorted_usec_list_t vms_timer;
+	bool vms_asked; /* a job lists the VMs for them */
 	char *url;
 	atomic_bool stops;
 };
@@ -54,13 +59,28 @@ struct http_session {
 	struct route route;
 	struct job *job; /* borrowed: the one that works for us */
 	size_t sent;
+	struct live_viewer *viewer; /* owned: the answer is a stream of pages */
 	bool has_request, has_headers_out;
+};
+
+/* What libwebsockets keeps for a connection: HTTP first, and a WebSocket after its upgrade. */
+struct session {
+	struct http_session http;
+	struct ws_client *ws; /* owned by the server's list */
 };
 
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		  size_t length);
+/* The guest's serial console, adopted into the event loop as a raw socket. */
+int console_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		     size_t length);
 int ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		size_t length);
+
+/* Begins to send the list of VMs to WebSocket clients once a second. */
+void ws_start(struct server *server);
+/* Takes document: the list of VMs that a job of ws_start made, or NULL. */
+void ws_vms_listed(struct server *server, json_t *document);
 
 /* Hands finished jobs to their waiters. */
 void http_jobs_finished(struct server *server);

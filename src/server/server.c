@@ -8,11 +8,13 @@
 #include "base/error.h"
 #include "box/box.h"
 #include "server/internal.h"
+#include "server/live.h"
 
 static const struct lws_protocols protocols[] = {
 	{ .name = "http",
 	  .callback = http_callback,
-	  .per_session_data_size = sizeof(struct http_session) },
+	  .per_session_data_size = sizeof(struct session) },
+	{ .name = "console", .callback = console_callback, .rx_buffer_size = 4096 },
 	{ .name = NULL },
 };
 
@@ -96,6 +98,7 @@ static struct error *start(struct server *server, const struct server_params *pa
 	server->access.reads_need_token |= params->reads_need_token;
 	TRY(check_params(params, &server->access));
 	TRY(box_create(&server->box));
+	TRY(lives_create(wake, server, &server->lives));
 	TRY(jobs_create(N_WORKERS, MAX_QUEUED_JOBS, wake, server, &server->jobs));
 	TRY(listen_on(server, params));
 	return make_url(server, params->certificate);
@@ -125,6 +128,7 @@ void server_destroy(struct server *server)
 	if (server->context)
 		lws_context_destroy(server->context);
 	jobs_destroy(server->jobs);
+	lives_destroy(server->lives);
 	box_destroy(server->box);
 	free(server->url);
 	free(server);
@@ -142,6 +146,7 @@ uint16_t server_port(const struct server *server)
 
 struct error *server_run(struct server *server)
 {
+	ws_start(server);
 	while (!server->stops)
 		if (lws_service(server->context, 0) < 0)
 			return error_create(ERR_SYSTEM, "the web server's event loop failed");
