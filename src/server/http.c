@@ -175,7 +175,8 @@ void http_jobs_finished(struct server *server)
 	while ((job = jobs_take_finished(server->jobs))) {
 		struct lws *wsi = job->waiter;
 		struct call_job *work = wsi ? (struct call_job *)job : NULL;
-		struct http_session *session = wsi ? &((struct session *)lws_wsi_user(wsi))->http : NULL;
+		struct http_session *session =
+			wsi ? &((struct session *)lws_wsi_user(wsi))->http : NULL;
 		if (session) {
 			session->job = NULL;
 			session->response = work->response;
@@ -242,12 +243,15 @@ static void answer_metrics(struct server *server, struct http_response *response
 /* The response has no length: it ends when the VM does. */
 static void begin_stream(struct server *server, struct lws *wsi, struct http_session *session)
 {
-	struct error *err = live_viewer_create(server->lives, session->route.vm, &session->viewer);
+	struct error *err =
+		live_viewer_create(server->lives, session->route.vm, &session->viewer);
 	if (err) {
 		http_response_error(&session->response, err);
 		return;
 	}
-	session->response = (struct http_response){ .status = 200, .content_type = "application/octet-stream" };
+	session->response =
+		(struct http_response){ .status = 200,
+					.content_type = "application/octet-stream" };
 	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
 }
 
@@ -359,10 +363,10 @@ static int write_head(struct lws *wsi, struct http_session *session)
 	unsigned char head[LWS_PRE + 2048], *start = head + LWS_PRE, *at = start,
 					    *end = head + sizeof(head) - 1;
 	const struct http_response *response = &session->response;
-	lws_filepos_t length = session->viewer ? LWS_ILLEGAL_HTTP_CONTENT_LEN : response->body_bytes;
+	lws_filepos_t length =
+		session->viewer ? LWS_ILLEGAL_HTTP_CONTENT_LEN : response->body_bytes;
 	bool ok = !lws_add_http_common_headers(wsi, (unsigned)response->status,
-					       response->content_type, length,
-					       &at, end) &&
+					       response->content_type, length, &at, end) &&
 		  add_header(wsi, "content-security-policy:", policy, &at, end) &&
 		  add_header(wsi, "x-content-type-options:", "nosniff", &at, end) &&
 		  add_header(wsi, "referrer-policy:", "no-referrer", &at, end) &&
@@ -398,7 +402,8 @@ static int write_body(struct lws *wsi, struct http_session *session)
 static int write_stream(struct lws *wsi, struct http_session *session)
 {
 	static unsigned char chunk[LWS_PRE + 2 * LIVE_CHUNK_BYTES];
-	size_t length = live_viewer_read(session->viewer, chunk + LWS_PRE, 2 * LIVE_CHUNK_BYTES);
+	size_t length =
+		live_viewer_read(session->viewer, chunk + LWS_PRE, 2 * LIVE_CHUNK_BYTES);
 	if (!length)
 		return live_viewer_done(session->viewer) ? -1 : 0;
 	if (lws_write(wsi, chunk + LWS_PRE, length, LWS_WRITE_HTTP) < (int)length)
@@ -463,7 +468,8 @@ int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		return 0;
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		http_jobs_finished(server_of(wsi));
-		lws_callback_on_writable_all_protocol(lws_get_context(wsi), lws_get_protocol(wsi));
+		lws_callback_on_writable_all_protocol(lws_get_context(wsi),
+						      lws_get_protocol(wsi));
 		return 0;
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
 	case LWS_CALLBACK_ESTABLISHED:

@@ -17,14 +17,16 @@
 #include "vm/vm.h"
 #include "viz/look.h"
 
-/* ORDER stream messages: docs/stream.md and web/src/stream.js. Each is: u32 type, u32 length, payload. */
+/* ORDER stream messages: docs/stream.md and web/src/stream.js. Each is: u32 type, u32 length,
+ * payload. */
 enum message { MESSAGE_HELLO = 1, MESSAGE_PAGES = 2, MESSAGE_COARSE = 3, MESSAGE_STATE = 4 };
 
 enum {
 	TICK_MS = 50,
-	KINDS_EVERY_TICKS = 40,	/* what pages are for: every two seconds, and at the first tick */
-	PAGE_HAS_DATA = 1 << 8,	/* in a record's kind word: a byte is not zero */
-	PAGE_HAS_BYTES = 1 << 9,	/* 4096 bytes follow */
+	KINDS_EVERY_TICKS =
+		40, /* what pages are for: every two seconds, and at the first tick */
+	PAGE_HAS_DATA = 1 << 8, /* in a record's kind word: a byte is not zero */
+	PAGE_HAS_BYTES = 1 << 9, /* 4096 bytes follow */
 	RECORD_WORDS = 4,
 	COARSE_PER_CHUNK = 4000,
 };
@@ -32,12 +34,12 @@ enum {
 struct live_viewer {
 	struct live_viewer *next;
 	struct live *live;
-	uint64_t *pending;	/* bit per frame: its record must be sent */
-	uint64_t n_frames;	/* 0 until hello was sent */
-	uint64_t scan;		/* where the search for bits goes on */
-	uint64_t coarse;	/* next frame of the first, coarse round */
+	uint64_t *pending; /* bit per frame: its record must be sent */
+	uint64_t n_frames; /* 0 until hello was sent */
+	uint64_t scan; /* where the search for bits goes on */
+	uint64_t coarse; /* next frame of the first, coarse round */
 	uint64_t prefer_first, prefer_end;
-	unsigned hello_sent, state_sent;	/* number of the hello and the state that went out */
+	unsigned hello_sent, state_sent; /* number of the hello and the state that went out */
 };
 
 struct live {
@@ -46,23 +48,23 @@ struct live {
 	char *vm;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	unsigned users;		/* under lives->lock */
-	bool ends;		/* all below: under lock */
+	unsigned users; /* under lives->lock */
+	bool ends; /* all below: under lock */
 	struct live_viewer *viewers;
 	struct target *target;
 	uint64_t n_frames, top_bytes;
-	uint8_t *kind;		/* by frame */
+	uint8_t *kind; /* by frame */
 	uint32_t *owner;
-	uint32_t *written_ms;	/* of the clock below; 0: not since we look */
+	uint32_t *written_ms; /* of the clock below; 0: not since we look */
 	uint32_t *look;
-	char *hello, *state;	/* JSON texts, with their numbers */
+	char *hello, *state; /* JSON texts, with their numbers */
 	unsigned hello_number, state_number;
 	bool gone;
 };
 
 struct lives {
 	pthread_mutex_t lock;
-	struct live *first;	/* under lock */
+	struct live *first; /* under lock */
 	void (*wake)(void *user);
 	void *user;
 };
@@ -74,7 +76,8 @@ static uint32_t clock_ms(void)
 	return (uint32_t)now.tv_sec * 1000 + (uint32_t)(now.tv_nsec / 1000000) + 1;
 }
 
-/* --- the thread that follows the VM ---------------------------------------------------------- */
+/* --- the thread that follows the VM ----------------------------------------------------------
+ */
 
 /* What only the thread touches. */
 struct follower {
@@ -82,7 +85,7 @@ struct follower {
 	struct dirty *dirty;
 	struct dirty_cursor cursor;
 	struct dirty_pages pages;
-	VEC(uint32_t) looks;	/* of the pages of this tick, in their order */
+	VEC(uint32_t) looks; /* of the pages of this tick, in their order */
 	unsigned ticks;
 };
 
@@ -111,17 +114,20 @@ static json_t *kinds_document(void)
 {
 	json_t *list = json_array();
 	for (int kind = 0; kind < PAGE_N_KINDS; kind++)
-		json_array_append_new(list, json_pack("{s:s, s:i, s:s}", "name", page_kind_name((enum page_kind)kind),
-						      "colour", (int)page_kind_colour((enum page_kind)kind), "words",
-						      page_kind_words((enum page_kind)kind)));
+		json_array_append_new(
+			list, json_pack("{s:s, s:i, s:s}", "name",
+					page_kind_name((enum page_kind)kind), "colour",
+					(int)page_kind_colour((enum page_kind)kind), "words",
+					page_kind_words((enum page_kind)kind)));
 	return list;
 }
 
 static void set_hello(struct live *live, const char *dirty_source)
 {
-	json_t *document = json_pack("{s:s, s:I, s:I, s:s, s:o}", "vm", live->vm, "top_bytes",
-				     (json_int_t)live->top_bytes, "frames", (json_int_t)live->n_frames, "dirty_source",
-				     dirty_source, "kinds", kinds_document());
+	json_t *document =
+		json_pack("{s:s, s:I, s:I, s:s, s:o}", "vm", live->vm, "top_bytes",
+			  (json_int_t)live->top_bytes, "frames", (json_int_t)live->n_frames,
+			  "dirty_source", dirty_source, "kinds", kinds_document());
 	free(live->hello);
 	live->hello = json_dumps(document, JSON_COMPACT);
 	json_decref(document);
@@ -151,7 +157,8 @@ static void look_at_all(struct live *live, struct phys_mem *mem)
 {
 	uint64_t start, end, at = 0;
 	while (!live->ends && phys_mem_next_data(mem, at, &start, &end)) {
-		for (uint64_t frame = start / PHYS_PAGE_SIZE; frame < end / PHYS_PAGE_SIZE; frame++)
+		for (uint64_t frame = start / PHYS_PAGE_SIZE; frame < end / PHYS_PAGE_SIZE;
+		     frame++)
 			live->look[frame] = look_at(mem, frame);
 		at = end;
 	}
@@ -182,7 +189,8 @@ static void take_kinds(struct live *live, const struct page_table_of_kinds *tabl
 {
 	uint64_t count = table->n_frames < live->n_frames ? table->n_frames : live->n_frames;
 	for (uint64_t frame = 0; frame < count; frame++) {
-		if (live->kind[frame] == table->kind[frame] && live->owner[frame] == table->owner[frame])
+		if (live->kind[frame] == table->kind[frame] &&
+		    live->owner[frame] == table->owner[frame])
 			continue;
 		live->kind[frame] = table->kind[frame];
 		live->owner[frame] = table->owner[frame];
@@ -218,7 +226,8 @@ static void look_at_dirty(struct follower *f)
 	for (size_t i = 0; i < f->pages.runs.count; i++) {
 		const struct dirty_run *run = &f->pages.runs.items[i];
 		for (uint64_t at = 0; at < run->size_bytes; at += PHYS_PAGE_SIZE)
-			if (!VEC_PUSH(&f->looks, look_at(mem, (run->gpa + at) / PHYS_PAGE_SIZE)))
+			if (!VEC_PUSH(&f->looks,
+				      look_at(mem, (run->gpa + at) / PHYS_PAGE_SIZE)))
 				return;
 	}
 }
@@ -230,7 +239,8 @@ static void take_dirty(struct follower *f)
 	size_t k = 0;
 	for (size_t i = 0; i < f->pages.runs.count; i++) {
 		const struct dirty_run *run = &f->pages.runs.items[i];
-		uint64_t frame = run->gpa / PHYS_PAGE_SIZE, end = frame + run->size_bytes / PHYS_PAGE_SIZE;
+		uint64_t frame = run->gpa / PHYS_PAGE_SIZE,
+			 end = frame + run->size_bytes / PHYS_PAGE_SIZE;
 		for (; frame < end && k < f->looks.count; frame++, k++) {
 			if (frame >= live->n_frames)
 				continue;
@@ -258,7 +268,8 @@ static struct error *follow_once(struct follower *f)
 		if (target_vm(live->target))
 			error_destroy(vm_refresh(target_vm(live->target)));
 	}
-	const json_t *document = target_vm(live->target) ? vm_document(target_vm(live->target)) : NULL;
+	const json_t *document =
+		target_vm(live->target) ? vm_document(target_vm(live->target)) : NULL;
 	const char *state = json_string_value(json_object_get(document, "state"));
 	pthread_mutex_lock(&live->lock);
 	set_state(live, state ? state : "running", NULL);
@@ -299,7 +310,8 @@ static void *follow(void *argument)
 	return NULL;
 }
 
-/* --- lives ----------------------------------------------------------------------------------- */
+/* --- lives -----------------------------------------------------------------------------------
+ */
 
 struct error *lives_create(void (*wake)(void *user), void *user, struct lives **ret)
 {
@@ -374,7 +386,8 @@ static struct error *find_or_create(struct lives *lives, const char *vm, struct 
 	return NULL;
 }
 
-/* --- viewers ----------------------------------------------------------------------------------- */
+/* --- viewers
+ * ----------------------------------------------------------------------------------- */
 
 struct error *live_viewer_create(struct lives *lives, const char *vm, struct live_viewer **ret)
 {
@@ -443,7 +456,8 @@ void live_viewer_prefer(struct live_viewer *viewer, uint64_t first_frame, uint64
 	pthread_mutex_unlock(&viewer->live->lock);
 }
 
-/* --- writing messages -------------------------------------------------------------------------- */
+/* --- writing messages
+ * -------------------------------------------------------------------------- */
 
 static void put_u32(uint8_t *to, uint32_t value)
 {
@@ -478,7 +492,8 @@ static bool begin_frames(struct live_viewer *viewer)
 
 static uint32_t kind_word(const struct live *live, uint64_t frame, bool has_bytes)
 {
-	return live->kind[frame] | (live->look[frame] ? PAGE_HAS_DATA : 0) | (has_bytes ? PAGE_HAS_BYTES : 0);
+	return live->kind[frame] | (live->look[frame] ? PAGE_HAS_DATA : 0) |
+	       (has_bytes ? PAGE_HAS_BYTES : 0);
 }
 
 /* {frame, kind word, owner, look} of frames with data or a kind. */
@@ -487,7 +502,9 @@ static size_t put_coarse(struct live_viewer *viewer, uint8_t *to, size_t size)
 	const struct live *live = viewer->live;
 	uint32_t count = 0;
 	uint8_t *at = to + 12;
-	for (; viewer->coarse < live->n_frames && count < COARSE_PER_CHUNK && at + 16 <= to + size; viewer->coarse++) {
+	for (; viewer->coarse < live->n_frames && count < COARSE_PER_CHUNK &&
+	       at + 16 <= to + size;
+	     viewer->coarse++) {
 		uint64_t frame = viewer->coarse;
 		if (!live->look[frame] && !live->kind[frame])
 			continue;
@@ -506,7 +523,8 @@ static size_t put_coarse(struct live_viewer *viewer, uint8_t *to, size_t size)
 	return (size_t)(at - to);
 }
 
-/* Next pending frame: preferred ones first, then round and round; UINT64_MAX when there is none. */
+/* Next pending frame: preferred ones first, then round and round; UINT64_MAX when there is
+ * none. */
 static uint64_t next_in(struct live_viewer *viewer, uint64_t first, uint64_t end)
 {
 	for (uint64_t frame = first; frame < end;) {
@@ -523,7 +541,8 @@ static uint64_t next_in(struct live_viewer *viewer, uint64_t first, uint64_t end
 
 static uint64_t next_pending(struct live_viewer *viewer)
 {
-	uint64_t end = viewer->prefer_end < viewer->n_frames ? viewer->prefer_end : viewer->n_frames;
+	uint64_t end =
+		viewer->prefer_end < viewer->n_frames ? viewer->prefer_end : viewer->n_frames;
 	uint64_t frame = next_in(viewer, viewer->prefer_first, end);
 	if (frame == UINT64_MAX)
 		frame = next_in(viewer, viewer->scan, viewer->n_frames);
@@ -536,7 +555,8 @@ static uint64_t next_pending(struct live_viewer *viewer)
 	return frame;
 }
 
-/* {frame, kind word, owner, milliseconds since the write or ~0} each followed by its bytes if it has any. */
+/* {frame, kind word, owner, milliseconds since the write or ~0} each followed by its bytes if
+ * it has any. */
 static size_t put_pages(struct live_viewer *viewer, uint8_t *to, size_t size)
 {
 	struct live *live = viewer->live;
@@ -547,12 +567,13 @@ static size_t put_pages(struct live_viewer *viewer, uint8_t *to, size_t size)
 		uint64_t frame = next_pending(viewer);
 		if (frame == UINT64_MAX)
 			break;
-		bool has_bytes = live->look[frame] &&
-				 phys_mem_read(mem, frame * PHYS_PAGE_SIZE, at + 16, PHYS_PAGE_SIZE);
+		bool has_bytes = live->look[frame] && phys_mem_read(mem, frame * PHYS_PAGE_SIZE,
+								    at + 16, PHYS_PAGE_SIZE);
 		put_u32(at, (uint32_t)frame);
 		put_u32(at + 4, kind_word(live, frame, has_bytes));
 		put_u32(at + 8, live->owner[frame]);
-		put_u32(at + 12, live->written_ms[frame] ? now - live->written_ms[frame] : UINT32_MAX);
+		put_u32(at + 12,
+			live->written_ms[frame] ? now - live->written_ms[frame] : UINT32_MAX);
 		at += 16 + (has_bytes ? PHYS_PAGE_SIZE : 0);
 		count++;
 	}

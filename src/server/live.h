@@ -1,6 +1,7 @@
-/* One running VM as its viewers see it: a thread follows the dirty pages and what pages are for, and marks
- * what each viewer has not got yet. Viewers are drained by the event loop at their own speed: a slow one only
- * gets fewer, fresher pages. Lock order: the list of lives, then one live.
+/* One running VM as its viewers see it: a thread follows the dirty pages and what pages are
+ * for, and marks what each viewer has not got yet. Viewers are drained by the event loop at
+ * their own speed: a slow one only gets fewer, fresher pages. Lock order: the list of lives,
+ * then one live.
  *
  *   live thread:  dirty pages ---> written[], kinds[] ---> a bit in every viewer's `pending`
  *   event loop:   pending bits ---> records with the bytes as they are now
@@ -15,23 +16,25 @@ struct live;
 struct live_viewer;
 struct lives;
 
-/* wake(user) is called from live threads when a viewer has something new; it must only poke the loop. */
+/* wake(user) is called from live threads when a viewer has something new; it must only poke the
+ * loop. */
 struct error *lives_create(void (*wake)(void *user), void *user, struct lives **ret);
-void lives_destroy(struct lives *lives);	/* all viewers must be gone */
+void lives_destroy(struct lives *lives); /* all viewers must be gone */
 
-/* Starts following the VM if nobody does yet. Returns at once: a VM that cannot be opened is said in the
- * stream. Caller owns *ret. */
+/* Starts following the VM if nobody does yet. Returns at once: a VM that cannot be opened is
+ * said in the stream. Caller owns *ret. */
 struct error *live_viewer_create(struct lives *lives, const char *vm, struct live_viewer **ret);
 void live_viewer_destroy(struct live_viewer *viewer);
 
-/* Fills up to size bytes with whole messages of the stream (docs/stream.md). 0: nothing new now. size must
- * be at least LIVE_CHUNK_BYTES. */
+/* Fills up to size bytes with whole messages of the stream (docs/stream.md). 0: nothing new
+ * now. size must be at least LIVE_CHUNK_BYTES. */
 enum { LIVE_CHUNK_BYTES = 64 << 10 };
 size_t live_viewer_read(struct live_viewer *viewer, uint8_t *to, size_t size);
 
 /* True once there is nothing to wait for any more: the VM is gone and that was said. */
 bool live_viewer_done(struct live_viewer *viewer);
 
-/* Pages near these are sent first; any number of ranges of frames, as they come from a camera. */
+/* Pages near these are sent first; any number of ranges of frames, as they come from a camera.
+ */
 void live_viewer_prefer(struct live_viewer *viewer, uint64_t first_frame, uint64_t end_frame);
 #endif

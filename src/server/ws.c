@@ -1,6 +1,7 @@
 /* The WebSocket at /ws: news and consoles. Messages (docs/stream.md):
  *
- *   from the page, text:  {"type":"console","vm":NAME}     show that console here; vm null: none
+ *   from the page, text:  {"type":"console","vm":NAME}     show that console here; vm null:
+ * none
  *                         {"type":"input","data":TEXT}     typed into it; needs the token
  *   to the page, text:    {"type":"vms","vms":[...]}       when the list of VMs changed
  *                         {"type":"console","state":"open"|"closed","reason":TEXT}
@@ -32,20 +33,20 @@ struct out_message {
 	struct out_message *next;
 	size_t length;
 	bool is_binary;
-	unsigned char bytes[];	/* LWS_PRE bytes of room first */
+	unsigned char bytes[]; /* LWS_PRE bytes of room first */
 };
 
 struct ws_client {
 	struct ws_client *next;
 	struct lws *wsi;
-	struct lws *console;	/* the raw socket, or NULL */
+	struct lws *console; /* the raw socket, or NULL */
 	struct out_message *first, **last;
 	size_t out_bytes;
-	char *vms_sent;		/* the list of VMs that went out last */
-	char *in;		/* a message that comes in pieces */
+	char *vms_sent; /* the list of VMs that went out last */
+	char *in; /* a message that comes in pieces */
 	size_t in_bytes;
 	bool may_change, is_slow;
-	VEC(char) typed;	/* input that waits for the console */
+	VEC(char) typed; /* input that waits for the console */
 };
 
 static struct server *server_of(struct lws *wsi)
@@ -53,9 +54,11 @@ static struct server *server_of(struct lws *wsi)
 	return lws_context_user(lws_get_context(wsi));
 }
 
-/* --- sending ------------------------------------------------------------------------------------ */
+/* --- sending
+ * ------------------------------------------------------------------------------------ */
 
-static void send_bytes(struct ws_client *client, bool is_binary, int prefix, const void *bytes, size_t length)
+static void send_bytes(struct ws_client *client, bool is_binary, int prefix, const void *bytes,
+		       size_t length)
 {
 	struct out_message *message = NULL;
 	size_t total = length + (prefix >= 0);
@@ -109,11 +112,13 @@ static int write_next(struct ws_client *client)
 	return ok ? 0 : -1;
 }
 
-/* --- the console --------------------------------------------------------------------------------- */
+/* --- the console
+ * --------------------------------------------------------------------------------- */
 
 static void say_console(struct ws_client *client, const char *state, const char *reason)
 {
-	send_json(client, json_pack("{s:s, s:s, s:s?}", "type", "console", "state", state, "reason", reason));
+	send_json(client, json_pack("{s:s, s:s, s:s?}", "type", "console", "state", state,
+				    "reason", reason));
 }
 
 static void close_console(struct ws_client *client)
@@ -139,7 +144,8 @@ static struct error *connect_console(const char *vm, int *fd_ret)
 	if (fd < 0)
 		return error_system(errno, "cannot make a socket");
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-		struct error *err = error_system(errno, "VM %s has no console to connect to", vm);
+		struct error *err =
+			error_system(errno, "VM %s has no console to connect to", vm);
 		close(fd);
 		return err;
 	}
@@ -160,8 +166,8 @@ static void open_console(struct ws_client *client, const char *vm)
 		return;
 	}
 	lws_sock_file_fd_type descriptor = { .sockfd = fd };
-	client->console = lws_adopt_descriptor_vhost(lws_get_vhost(client->wsi), LWS_ADOPT_SOCKET, descriptor, "console",
-						     NULL);
+	client->console = lws_adopt_descriptor_vhost(
+		lws_get_vhost(client->wsi), LWS_ADOPT_SOCKET, descriptor, "console", NULL);
 	if (!client->console) {
 		say_console(client, "closed", "the console could not be attached");
 		return;
@@ -186,7 +192,8 @@ static int write_typed(struct lws *wsi, struct ws_client *client)
 	return 0;
 }
 
-int console_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
+int console_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		     size_t length)
 {
 	struct ws_client *client = wsi ? lws_get_opaque_user_data(wsi) : NULL;
 	if (!client)
@@ -206,15 +213,18 @@ int console_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 	}
 }
 
-/* --- what the page says ---------------------------------------------------------------------------- */
+/* --- what the page says
+ * ---------------------------------------------------------------------------- */
 
 static void type_into_console(struct ws_client *client, const char *text)
 {
 	if (!client->may_change) {
-		say_console(client, "closed", "typing needs the token that `glassbox serve` printed");
+		say_console(client, "closed",
+			    "typing needs the token that `glassbox serve` printed");
 		return;
 	}
-	for (const char *at = text; client->console && at && *at && client->typed.count < IN_MAX; at++)
+	for (const char *at = text;
+	     client->console && at && *at && client->typed.count < IN_MAX; at++)
 		if (!VEC_PUSH(&client->typed, *at))
 			return;
 	if (client->console)
@@ -251,7 +261,8 @@ static int receive(struct ws_client *client, const void *bytes, size_t length)
 	return 0;
 }
 
-/* --- the list of VMs ------------------------------------------------------------------------------------ */
+/* --- the list of VMs
+ * ------------------------------------------------------------------------------------ */
 
 struct list_job {
 	struct job job;
@@ -299,9 +310,12 @@ void ws_start(struct server *server)
 void ws_vms_listed(struct server *server, json_t *document)
 {
 	server->vms_asked = false;
-	AUTO(own_json) json_t *news = document ? json_pack("{s:s, s:o}", "type", "vms", "vms", document) : NULL;
+	AUTO(own_json)
+	json_t *news =
+		document ? json_pack("{s:s, s:o}", "type", "vms", "vms", document) : NULL;
 	AUTO(own_free) char *text = news ? json_dumps(news, JSON_COMPACT) : NULL;
-	for (struct ws_client *client = server->clients; text && client; client = client->next) {
+	for (struct ws_client *client = server->clients; text && client;
+	     client = client->next) {
 		if (client->vms_sent && !strcmp(client->vms_sent, text))
 			continue;
 		free(client->vms_sent);
@@ -310,7 +324,8 @@ void ws_vms_listed(struct server *server, json_t *document)
 	}
 }
 
-/* --- connections ------------------------------------------------------------------------------------------ */
+/* --- connections
+ * ------------------------------------------------------------------------------------------ */
 
 static bool is_allowed(struct lws *wsi, enum access_need need)
 {
@@ -360,7 +375,8 @@ static void disconnect_client(struct lws *wsi, struct session *session)
 	session->ws = NULL;
 }
 
-int ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
+int ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		size_t length)
 {
 	struct session *session = user;
 	switch (reason) {
