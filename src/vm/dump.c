@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "vm/dump_hole.h"
 #include "vm/mapping.h"
 #include "vm/ram.h"
 
@@ -58,6 +59,8 @@ struct error *dump_open(const char *path, struct phys_mem **ret)
 	const struct dump_format *format = find_format(bytes, mapping_size(mapping));
 	struct dump_layout layout = { 0 };
 	struct error *err = format->layout(bytes, mapping_size(mapping), &layout);
+	if (!err && format == &dump_raw)
+		err = dump_hole_split(mapping, &layout);
 	if (!err)
 		err = open_layout(mapping, &layout, ret);
 	VEC_FREE(&layout.pieces);
