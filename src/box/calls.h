@@ -16,7 +16,6 @@ extern const struct call call_query;
 extern const struct call call_watch;
 
 /* call_lifecycle.c */
-extern const struct call call_attach;
 extern const struct call call_ls;
 extern const struct call call_pause;
 extern const struct call call_reset;

@@ -218,8 +218,50 @@ static void read_info(struct gpu *gpu, bool allow_import)
 			info->local_bytes = gpu->memory.memoryHeaps[i].size;
 }
 
+/* Feature structures for integers of every width, chained. */
+struct integer_features {
+	VkPhysicalDevice16BitStorageFeatures bits16;
+	VkPhysicalDevice8BitStorageFeatures bits8;
+	VkPhysicalDeviceFeatures2 all;
+};
+
+/* Asks for the integers a device has, and nothing else that it has. */
+static void choose_integers(struct gpu *gpu, struct integer_features *features)
+{
+	VkPhysicalDeviceProperties properties;
+	features->bits16 = (VkPhysicalDevice16BitStorageFeatures){
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES
+	};
+	features->bits8 = (VkPhysicalDevice8BitStorageFeatures){
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES,
+		.pNext = &features->bits16
+	};
+	features->all = (VkPhysicalDeviceFeatures2){
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features->bits8
+	};
+	vkGetPhysicalDeviceProperties(gpu->physical, &properties);
+	vkGetPhysicalDeviceFeatures2(gpu->physical, &features->all);
+	gpu->info.has_all_integers = properties.apiVersion >= VK_API_VERSION_1_2 &&
+				     features->all.features.shaderInt64 &&
+				     features->bits8.storageBuffer8BitAccess &&
+				     features->bits16.storageBuffer16BitAccess;
+	VkBool32 wanted = gpu->info.has_all_integers;
+	features->all.features = (VkPhysicalDeviceFeatures){ .shaderInt64 = wanted };
+	features->bits8 = (VkPhysicalDevice8BitStorageFeatures){
+		.sType = features->bits8.sType,
+		.pNext = features->bits8.pNext,
+		.storageBuffer8BitAccess = wanted,
+	};
+	features->bits16 = (VkPhysicalDevice16BitStorageFeatures){
+		.sType = features->bits16.sType,
+		.storageBuffer16BitAccess = wanted,
+	};
+}
+
 static struct error *create_device(struct gpu *gpu)
 {
+	struct integer_features features;
+	choose_integers(gpu, &features);
 	uint32_t timestamp_bits = 0;
 	gpu->family = (uint32_t)compute_family(gpu->physical, &timestamp_bits);
 	gpu->info.can_time = timestamp_bits > 0;
@@ -233,6 +275,7 @@ static struct error *create_device(struct gpu *gpu)
 	static const char *const extensions[] = { VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME };
 	VkDeviceCreateInfo info = {
 		.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+		.pNext = gpu->info.has_all_integers ? &features.all : NULL,
 		.queueCreateInfoCount = 1,
 		.pQueueCreateInfos = &queue,
 		.enabledExtensionCount = gpu->info.can_import ? 1 : 0,

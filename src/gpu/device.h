@@ -22,6 +22,7 @@ struct gpu_info {
 	bool can_import; /* the extension is there and was asked for; a probe says if it works
 			  */
 	bool can_time; /* timestamps work on the queue */
+	bool has_all_integers; /* 64-bit arithmetic, 8- and 16-bit storage, SPIR-V 1.5 */
 	uint64_t import_alignment;
 	uint64_t max_storage_range; /* bytes one storage binding can see */
 	uint64_t max_buffer_bytes; /* bytes of one allocation */

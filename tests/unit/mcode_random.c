@@ -115,12 +115,24 @@ static void random_slot_move(uint64_t *state, struct mcode_kernel *kernel)
 				  .rs1 = (uint8_t)slot });
 }
 
-static void random_load(uint64_t *state, struct mcode_kernel *kernel)
+/* 0 .. room, a multiple of size if aligned. */
+static int64_t random_offset(uint64_t *state, int64_t room, int64_t size, bool aligned)
+{
+	int64_t offset = (int64_t)below(state, (uint32_t)room + 1);
+	return aligned ? offset / size * size : offset;
+}
+
+static void random_load(uint64_t *state, struct mcode_kernel *kernel, bool aligned)
 {
 	unsigned width_code = below(state, 4);
+	bool indexed = !below(state, 4);
+	uint8_t stream = (uint8_t)below(state, 3);
+	if (aligned && indexed)
+		width_code = MCODE_W8; /* nobody knows what an index is a multiple of */
+	if (aligned && stream == 1 && width_code == MCODE_W64)
+		width_code = MCODE_W32; /* its stride is 4 */
 	int64_t size = mcode_width_bits(width_code) / 8;
-	if (below(state, 4)) {
-		uint8_t stream = (uint8_t)below(state, 3);
+	if (!indexed) {
 		const struct mcode_stream *s = &kernel->streams[stream];
 		int64_t room = s->high - s->low - size;
 		emit(kernel, MCODE_BODY,
@@ -131,7 +143,7 @@ static void random_load(uint64_t *state, struct mcode_kernel *kernel)
 			     .rs1 = stream,
 			     .has_imm = true,
 			     .imm = (uint64_t)(s->low +
-					       (int64_t)below(state, (uint32_t)room + 1)) });
+					       random_offset(state, room, size, aligned)) });
 		return;
 	}
 	/* A byte as index: the table is long enough, so nothing faults. */
@@ -151,7 +163,7 @@ static void random_load(uint64_t *state, struct mcode_kernel *kernel)
 				  .imm = below(state, 16) });
 }
 
-static void random_store(uint64_t *state, struct mcode_kernel *kernel)
+static void random_store(uint64_t *state, struct mcode_kernel *kernel, bool aligned)
 {
 	unsigned width_code = below(state, 4);
 	uint32_t size = mcode_width_bits(width_code) / 8;
@@ -165,7 +177,8 @@ static void random_store(uint64_t *state, struct mcode_kernel *kernel)
 				  .rs1 = stream,
 				  .rs2 = conditional ? (uint8_t)below(state, 12) : 0,
 				  .has_imm = true,
-				  .imm = below(state, (uint32_t)s->high - size + 1) });
+				  .imm = (uint64_t)random_offset(state, s->high - (int64_t)size,
+								 size, aligned) });
 }
 
 /* Jumps are drawn with an instruction number and patched when all pixels are known. */
@@ -291,9 +304,9 @@ static void random_body_insn(uint64_t *state, struct mcode_kernel *kernel,
 {
 	uint32_t kind = below(state, 12);
 	if (kind < 2 && params->memory)
-		random_load(state, kernel);
+		random_load(state, kernel, params->aligned);
 	else if (kind == 2 && params->memory && !params->search)
-		random_store(state, kernel);
+		random_store(state, kernel, params->aligned);
 	else if (kind == 3)
 		random_slot_move(state, kernel);
 	else
@@ -393,12 +406,17 @@ static uint32_t golden_instructions(char *lines[], uint32_t limit)
 	return n;
 }
 
-struct mcode_kernel *golden_kernel(uint32_t *n_ret)
+struct mcode_kernel *golden_kernel(uint32_t part, uint32_t parts, uint32_t *n_ret)
 {
 	enum { MOST = 1000 };
 	char *lines[MOST], *text = NULL;
 	size_t size;
-	uint32_t n = golden_instructions(lines, MOST);
+	uint32_t all = golden_instructions(lines, MOST), n = 0;
+	for (uint32_t i = 0; i < all; i++)
+		if (i % parts == part)
+			lines[n++] = lines[i];
+		else
+			free(lines[i]);
 	struct mcode_kernel *kernel = NULL;
 	FILE *to = open_memstream(&text, &size);
 	fprintf(to,

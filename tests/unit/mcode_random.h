@@ -13,6 +13,7 @@ struct random_params {
 	bool jumps; /* forward and backward ones */
 	bool packed; /* lane-wise and lane-crossing operations */
 	bool memory; /* streams: read s0, s1; readwrite s2; write s3; table s4 */
+	bool aligned; /* accesses at multiples of their width */
 	bool reductions;
 	bool search; /* instead of stores and reductions */
 };
@@ -28,7 +29,7 @@ struct mcode_kernel *random_kernel(const struct random_params *params);
 /* One kernel that computes every distinct instruction of tests/golden/mcode_ops.txt: iteration
  * k reads a, b, d at s0 + 24 * k and stores the results at s1 + 8 * n * k, n instructions. RDI
  * and RSI are the bases, RCX the trip count. Caller owns the result. */
-struct mcode_kernel *golden_kernel(uint32_t *n_ret);
+struct mcode_kernel *golden_kernel(uint32_t part, uint32_t parts, uint32_t *n_ret);
 /* Fills 5 buffers of RANDOM_BYTES and points the views at them, bases as in guest[]. */
 void random_memory(uint64_t *state, uint8_t *buffers, struct mcode_view *views,
 		   uint64_t *guest);

@@ -43,7 +43,7 @@ static void every_opcode_agrees_with_the_interpreter(void **state)
 	enum { TRIPLES = 200 };
 	uint32_t n;
 	uint64_t random = 3, *in, *expected, *got;
-	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = golden_kernel(&n);
+	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = golden_kernel(0, 1, &n);
 	assert_ok(error_alloc(TRIPLES * 3, 8, &in));
 	assert_ok(error_alloc(TRIPLES * n, 8, &expected));
 	assert_ok(error_alloc(TRIPLES * n, 8, &got));

@@ -1,0 +1,49 @@
+/* Kernels on a GPU: compiles a kernel's shader for a device and runs iterations over memory
+ * that is on the device already, or over views of host memory that are copied there and back.
+ * Guard, setup and finish are the caller's (mcode/interp.h). Thread: the gpu's. */
+#ifndef OFFLOAD_GPU_RUN_H
+#define OFFLOAD_GPU_RUN_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/own.h"
+struct error;
+struct gpu;
+struct gpu_buffer;
+struct mcode_kernel;
+struct mcode_view;
+struct offload_gpu_kernel;
+
+/* The kernel must be valid and outlive it. Caller owns *ret. ERR_UNSUPPORTED: the device lacks
+ * integers that kernels need. */
+struct error *offload_gpu_kernel_create(struct gpu *gpu, const struct mcode_kernel *kernel,
+					struct offload_gpu_kernel **ret);
+void offload_gpu_kernel_destroy(struct offload_gpu_kernel *kernel);
+OWN_DECLARE(own_offload_gpu_kernel, struct offload_gpu_kernel *, offload_gpu_kernel_destroy)
+
+struct offload_gpu_result {
+	uint64_t done; /* iterations before the first hit or fault */
+	bool fault; /* done, slots and memory are then of no use: later iterations ran on */
+	uint64_t ns; /* on the device, where it can tell */
+};
+
+/* Memory of a run: stream s's guest address a is at byte a - address[s] + offset[s] of the
+ * buffer. */
+struct offload_gpu_memory {
+	struct gpu_buffer *buffer;
+	const uint64_t *address, *offset;
+};
+
+/* Runs k0 .. k0 + n - 1 (n < 2^31) and folds reductions into slots, those after setup.
+ * Addresses must be aligned (mcode_spirv_aligned). ERR_GPU: the device failed; slots are
+ * unchanged and memory is in an unknown state. */
+struct error *offload_gpu_run(struct offload_gpu_kernel *kernel,
+			      const struct offload_gpu_memory *memory, uint64_t *slots,
+			      uint64_t k0, uint64_t n, struct offload_gpu_result *ret);
+
+/* The same over host memory: views are copied to the device, written ones back unless an
+ * iteration faulted. */
+struct error *offload_gpu_run_staged(struct offload_gpu_kernel *kernel,
+				     const struct mcode_view *views, uint64_t *slots,
+				     uint64_t k0, uint64_t n, struct offload_gpu_result *ret);
+#endif
