@@ -22,6 +22,10 @@ const struct call *const call_table[] = {
 	&call_sockets,
 	&call_lsmod,
 	&call_mounts,
+	&call_dmesg,
+	&call_stack,
+	&call_irqs,
+	&call_cgroups,
 	/* addresses and bytes */
 	&call_symbols,
 	&call_type,

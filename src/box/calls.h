@@ -15,6 +15,12 @@ extern const struct call call_history;
 extern const struct call call_query;
 extern const struct call call_watch;
 
+/* call_kernel.c */
+extern const struct call call_cgroups;
+extern const struct call call_dmesg;
+extern const struct call call_irqs;
+extern const struct call call_stack;
+
 /* call_lifecycle.c */
 extern const struct call call_ls;
 extern const struct call call_pause;

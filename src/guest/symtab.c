@@ -206,6 +206,10 @@ bool symtab_at(struct symtab *table, uint64_t address, struct symbol *ret, uint6
 	}
 	if (!low)
 		return false;
+	/* Of several names for one place the first counts, as in the kernel's own lookup. */
+	uint64_t at = table->entries.items[table->sorted[low - 1]].address;
+	while (low > 1 && table->entries.items[table->sorted[low - 2]].address == at)
+		low--;
 	*ret = symtab_get(table, table->sorted[low - 1]);
 	*offset_ret = address - ret->address;
 	return true;

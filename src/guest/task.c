@@ -214,16 +214,29 @@ struct error *guest_tasks_read(struct guest *guest, bool threads, struct guest_t
 	return NULL;
 }
 
-struct error *guest_task_find(struct guest *guest, int64_t pid, struct guest_task *ret)
+static struct error *find_among(struct guest *guest, bool threads, int64_t pid, bool *found_ret,
+				struct guest_task *ret)
 {
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
-	TRY(guest_tasks_read(guest, false, &tasks));
-	for (size_t i = 0; i < tasks.count; i++) {
+	TRY(guest_tasks_read(guest, threads, &tasks));
+	*found_ret = false;
+	for (size_t i = 0; i < tasks.count && !*found_ret; i++) {
 		if (tasks.items[i].pid != pid)
 			continue;
 		*ret = tasks.items[i];
-		return NULL;
+		*found_ret = true;
 	}
+	return NULL;
+}
+
+struct error *guest_task_find(struct guest *guest, int64_t pid, struct guest_task *ret)
+{
+	bool found = false;
+	TRY(find_among(guest, false, pid, &found, ret));
+	if (!found)
+		TRY(find_among(guest, true, pid, &found, ret));
+	if (found)
+		return NULL;
 	return error_hint(error_create(ERR_NOT_FOUND, "no process %lld", (long long)pid),
 			  "see `glassbox ps`");
 }

@@ -34,7 +34,7 @@ void guest_tasks_deinit(struct guest_tasks *tasks);
  * a note. Fails: ERR_NOT_FOUND when init_task or the types are missing, ERR_MEMORY. */
 struct error *guest_tasks_read(struct guest *guest, bool threads, struct guest_tasks *ret);
 
-/* The process with this pid. ERR_NOT_FOUND. */
+/* The process, or else the thread, with this pid. ERR_NOT_FOUND. */
 struct error *guest_task_find(struct guest *guest, int64_t pid, struct guest_task *ret);
 
 /* One task_struct, without following lists. False when it does not look like one. */

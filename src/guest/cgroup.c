@@ -1,0 +1,169 @@
+#include "guest/cgroup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "guest/internal.h"
+#include "guest/task.h"
+
+enum { DEPTH_MAX = 64, LINKS_MAX = 1024 };
+
+/* One process in one group. */
+struct member {
+	uint64_t cgroup;
+	int32_t pid;
+};
+
+struct cgroup_walk {
+	struct guest *guest;
+	guest_cgroup_fn *visit;
+	void *user;
+	struct field self, children, sibling, css_cgroup, kn, kn_name, kn_id;
+	VEC(struct member) members; /* sorted by group */
+	VEC(int32_t) pids; /* of the group being shown */
+	struct guest_cgroup cgroup;
+	bool ended;
+};
+
+static bool add_membership(struct cgroup_walk *w, uint64_t set, int32_t pid)
+{
+	struct guest *guest = w->guest;
+	struct field links = guest_field(guest, "css_set.cgrp_links");
+	struct field link = guest_field(guest, "cgrp_cset_link.cgrp_link");
+	struct field group = guest_field(guest, "cgrp_cset_link.cgrp");
+	struct guest_list list;
+	uint64_t gva;
+	if (!links.found || !link.found || !group.found)
+		return true;
+	guest_list_begin(&list, guest, set + links.offset, link, "a process' control groups");
+	for (int i = 0; i < LINKS_MAX && guest_list_next(&list, &gva); i++) {
+		struct member member = { guest_load(guest, gva, group), pid };
+		if (!VEC_PUSH(&w->members, member))
+			return false;
+	}
+	return true;
+}
+
+static int compare_members(const void *left, const void *right)
+{
+	const struct member *a = left, *b = right;
+	if (a->cgroup != b->cgroup)
+		return a->cgroup < b->cgroup ? -1 : 1;
+	return a->pid < b->pid ? -1 : a->pid > b->pid;
+}
+
+/* cgrp_links is a list whose links are called cgrp_link in the set and cset_link in the group:
+ * a set's list goes through cgrp_link. */
+static bool collect_members(struct cgroup_walk *w, const struct guest_tasks *tasks)
+{
+	struct field set = guest_need_field(w->guest, "task_struct.cgroups");
+	for (size_t i = 0; i < tasks->count; i++) {
+		uint64_t gva = guest_load(w->guest, tasks->items[i].gva, set);
+		if (gva && !add_membership(w, gva, tasks->items[i].pid))
+			return false;
+	}
+	qsort(w->members.items, w->members.count, sizeof(struct member), compare_members);
+	return true;
+}
+
+static bool find_pids(struct cgroup_walk *w, uint64_t cgroup)
+{
+	size_t low = 0, high = w->members.count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (w->members.items[middle].cgroup < cgroup)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	w->pids.count = 0;
+	for (; low < w->members.count && w->members.items[low].cgroup == cgroup; low++)
+		if (!VEC_PUSH(&w->pids, w->members.items[low].pid))
+			return false;
+	return true;
+}
+
+static void show_group(struct cgroup_walk *w, uint64_t cgroup, const char *parent_path,
+		       unsigned depth)
+{
+	struct guest *guest = w->guest;
+	char name[256] = "", path[GUEST_CGROUP_PATH_BYTES];
+	uint64_t kn = guest_load(guest, cgroup, w->kn);
+	uint64_t text = kn ? guest_load(guest, kn, w->kn_name) : 0;
+	if (text && depth)
+		guest_read_text(guest, text, name, sizeof(name));
+	bool below_root = parent_path[0] == '/' && !parent_path[1];
+	snprintf(path, sizeof(path), "%s%s%s", below_root ? "" : parent_path, "/", name);
+	if (!find_pids(w, cgroup))
+		return;
+	memcpy(w->cgroup.path, path, sizeof(path));
+	w->cgroup.gva = cgroup;
+	w->cgroup.depth = depth;
+	w->cgroup.id = kn ? guest_load(guest, kn, w->kn_id) : 0;
+	w->cgroup.pids = w->pids.items;
+	w->cgroup.n_pids = w->pids.count;
+	w->ended = !w->visit(w->user, &w->cgroup);
+	if (depth >= DEPTH_MAX) {
+		guest_add_note(guest, "control groups nest too deep");
+		return;
+	}
+	struct guest_list list;
+	uint64_t css;
+	guest_list_begin(&list, guest, cgroup + w->self.offset + w->children.offset, w->sibling,
+			 "control groups");
+	while (!w->ended && guest_list_next(&list, &css))
+		show_group(w, guest_load(guest, css, w->css_cgroup), path, depth + 1);
+}
+
+static void show_hierarchies(struct cgroup_walk *w)
+{
+	struct guest *guest = w->guest;
+	struct field root_group = guest_need_field(guest, "cgroup_root.cgrp");
+	struct field link = guest_field(guest, "cgroup_root.root_list");
+	struct field name = guest_field(guest, "cgroup_root.name");
+	uint64_t unified = 0, roots, root;
+	if (guest_symbol(guest, "cgrp_dfl_root", &unified)) {
+		snprintf(w->cgroup.hierarchy, sizeof(w->cgroup.hierarchy), "v2");
+		show_group(w, unified + root_group.offset, "/", 0);
+	}
+	struct guest_list list;
+	if (!guest_symbol(guest, "cgroup_roots", &roots) || !link.found)
+		return;
+	guest_list_begin(&list, guest, roots, link, "control group hierarchies");
+	while (!w->ended && guest_list_next(&list, &root)) {
+		if (root == unified)
+			continue;
+		guest_load_text(guest, root, name, w->cgroup.hierarchy,
+				sizeof(w->cgroup.hierarchy));
+		show_group(w, root + root_group.offset, "/", 0);
+	}
+}
+
+struct error *guest_cgroups_each(struct guest *guest, guest_cgroup_fn *visit, void *user)
+{
+	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
+	TRY(guest_tasks_read(guest, false, &tasks));
+	struct cgroup_walk w = {
+		.guest = guest,
+		.visit = visit,
+		.user = user,
+		.self = guest_field(guest, "cgroup.self"),
+		.children = guest_field(guest, "cgroup_subsys_state.children"),
+		.sibling = guest_field(guest, "cgroup_subsys_state.sibling"),
+		.css_cgroup = guest_field(guest, "cgroup_subsys_state.cgroup"),
+		.kn = guest_field(guest, "cgroup.kn"),
+		.kn_name = guest_field(guest, "kernfs_node.name"),
+		.kn_id = guest_field(guest, "kernfs_node.id"),
+	};
+	struct error *err = NULL;
+	if (!w.self.found || !w.children.found)
+		err = error_create(ERR_NOT_FOUND, "this kernel has no control groups");
+	else if (!collect_members(&w, &tasks))
+		err = error_create(ERR_MEMORY, "no memory for control groups");
+	else
+		show_hierarchies(&w);
+	VEC_FREE(&w.members);
+	VEC_FREE(&w.pids);
+	return err;
+}
