@@ -139,7 +139,7 @@ static struct error *connect_console(const char *vm, int *fd_ret)
 	TRY(state_path(vm, "console.sock", &path));
 	if (strlen(path) >= sizeof(address.sun_path))
 		return error_create(ERR_SYSTEM, "the console's path is too long");
-	strcpy(address.sun_path, path); /* its length was checked */
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return error_system(errno, "cannot make a socket");
