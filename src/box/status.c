@@ -91,6 +91,7 @@ static struct error *vm_status(struct vm *vm, json_t *document)
 	json_object_update(document, (json_t *)vm_document(vm));
 	json_object_del(document, "layout");
 	json_object_del(document, "start_time");
+	json_object_del(document, "spec");
 	json_object_set_new(document, "ours", json_boolean(vm_is_ours(vm)));
 	json_object_set_new(document, "access", json_string(vm_access(vm)));
 	const char *why = NULL;

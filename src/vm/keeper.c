@@ -19,6 +19,7 @@
 #include "vm/layout.h"
 #include "vm/proc.h"
 #include "vm/qmp.h"
+#include "vm/snapshot_file.h"
 #include "vm/state.h"
 
 #define START_TIMEOUT_MS 30000
@@ -135,37 +136,12 @@ static struct error *start_qemu(struct keeper *keeper)
 	return NULL;
 }
 
-/* Loads a snapshot's device state; the RAM file already has the snapshot's bytes. */
-static struct error *load_state(struct keeper *keeper)
-{
-	const char *file = keeper->params->spec->restore;
-	AUTO(own_free) char *uri = NULL;
-	if (asprintf(&uri, "file:%s", file) < 0)
-		return error_create(ERR_MEMORY, "no memory for a path");
-	TRY(qmp_commandf(keeper->qmp, NULL, "migrate-set-capabilities", "{s:[{s:s, s:b}]}",
-			 "capabilities", "capability", "x-ignore-shared", "state", 1));
-	TRY(qmp_commandf(keeper->qmp, NULL, "migrate-incoming", "{s:s}", "uri", uri));
-	uint64_t deadline = clock_now_ns() + 20000000000u;
-	while (clock_now_ns() < deadline) {
-		AUTO(own_json) json_t *answer = NULL;
-		TRY(qmp_command(keeper->qmp, "query-migrate", NULL, 5000, &answer));
-		const char *status = json_string_value(json_object_get(answer, "status"));
-		if (status && !strcmp(status, "completed"))
-			return NULL;
-		if (status && !strcmp(status, "failed"))
-			return error_create(ERR_PEER, "QEMU could not load the state in %s",
-					    file);
-		poll(NULL, 0, 1);
-	}
-	return error_create(ERR_PEER, "QEMU does not finish loading %s", file);
-}
-
 /* From the greeting to a running guest. */
 static struct error *bring_up(struct keeper *keeper)
 {
 	TRY(qmp_from_fd(keeper->params->events_fd[0], START_TIMEOUT_MS, &keeper->qmp));
-	if (keeper->params->spec->restore)
-		TRY(load_state(keeper));
+	if (keeper->params->state_fd >= 0)
+		TRY(snapshot_load_state(keeper->qmp, keeper->params->state_fd));
 	struct layout layout = { 0 };
 	json_t *json = NULL;
 	struct error *err = layout_query(keeper->qmp, &layout);
@@ -317,7 +293,7 @@ static void close_strangers(const struct keeper_params *params)
 	int keep[] = { params->qmp_fd,	     params->console_fd,   params->events_fd[0],
 		       params->events_fd[1], params->serial_fd[0], params->serial_fd[1],
 		       params->log_fd,	     params->qemu_log_fd,  params->lock_fd,
-		       params->ram_fd,	     params->owner_fd };
+		       params->ram_fd,	     params->owner_fd,	   params->state_fd };
 	const size_t n = sizeof(keep) / sizeof(*keep);
 	int from = 3;
 	for (;;) {

@@ -17,6 +17,7 @@ struct keeper_params {
 	int console_fd; /* listens; terminals connect */
 	int events_fd[2], serial_fd[2]; /* socket pairs: [0] ours, [1] QEMU's */
 	int log_fd, qemu_log_fd;
+	int state_fd; /* device state of a snapshot, or -1 */
 	int lock_fd, ram_fd; /* held for their locks */
 	int owner_fd; /* reports go out as JSON lines; its end without a 'd' ends the VM */
 	json_t *document; /* vm.json so far */

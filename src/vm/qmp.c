@@ -216,6 +216,14 @@ struct error *qmp_give_fd(struct qmp *qmp, int fd, const char *name)
 	return command_with_fd(qmp, "getfd", args, COMMAND_TIMEOUT_MS, fd, NULL);
 }
 
+struct error *qmp_add_fd(struct qmp *qmp, int fd, int64_t *set_ret)
+{
+	AUTO(own_json) json_t *answer = NULL;
+	TRY(command_with_fd(qmp, "add-fd", NULL, COMMAND_TIMEOUT_MS, fd, &answer));
+	*set_ret = json_integer_value(json_object_get(answer, "fdset-id"));
+	return NULL;
+}
+
 static struct error *greet(struct qmp *qmp, int timeout_ms)
 {
 	AUTO(own_json) json_t *greeting = NULL;

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/own.h"
 struct error;
@@ -36,6 +37,9 @@ struct error *qmp_human(struct qmp *qmp, const char *line, char **text_ret);
 
 /* Also passes a descriptor to QEMU under a name (getfd). */
 struct error *qmp_give_fd(struct qmp *qmp, int fd, const char *name);
+
+/* Passes a descriptor to QEMU as a new fdset: "/dev/fdset/N" then is a file name to it. */
+struct error *qmp_add_fd(struct qmp *qmp, int fd, int64_t *set_ret);
 
 /* Next event that has arrived, or NULL when none waits; never blocks. Caller owns the result.
  * *closed_ret is set when the peer is gone. */

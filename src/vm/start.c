@@ -19,6 +19,8 @@
 #include "vm/proc.h"
 #include "vm/plugin_args.h"
 #include "vm/qemu.h"
+#include "vm/snapshot_file.h"
+#include "vm/spec_json.h"
 #include "vm/state.h"
 
 OWN_DECLARE(own_json, json_t *, json_decref)
@@ -55,7 +57,9 @@ void vm_start_detach(struct vm_start *start)
 
 /* Everything that is opened for the keeper and closed here once it is forked. */
 struct parts {
+	/* The first seven lie one after the other: see parts_deinit. */
 	int lock_fd, ram_fd, qmp_fd, console_fd, log_fd, qemu_log_fd;
+	int state_fd; /* device state to start from, or -1 */
 	int events_fd[2], serial_fd[2], owner_fd[2];
 	struct command command;
 	struct qemu_binary qemu;
@@ -72,7 +76,7 @@ static void close_all(int *fds, size_t n)
 
 static void parts_deinit(struct parts *parts)
 {
-	close_all(&parts->lock_fd, 6);
+	close_all(&parts->lock_fd, 7);
 	close_all(parts->events_fd, 2);
 	close_all(parts->serial_fd, 2);
 	close_all(parts->owner_fd, 2);
@@ -207,9 +211,23 @@ static struct error *describe(const struct vm_spec *spec, const struct vm_start 
 		"isolation", isolation, "no_powerdown", spec->no_powerdown);
 	if (!parts->document)
 		return error_create(ERR_MEMORY, "no memory for a description");
+	json_t *kept = NULL;
+	TRY(spec_to_json(spec, &kept));
+	json_object_set_new(parts->document, "spec", kept);
 	json_object_set_new(parts->document, "profile", string_or_null(spec->profile));
 	json_object_set_new(parts->document, "kernel", string_or_null(spec->kernel));
 	return NULL;
+}
+
+/* RAM and device state out of a snapshot. */
+static struct error *restore_parts(const struct vm_spec *spec, struct parts *parts)
+{
+	AUTO(own_snapshot_file) struct snapshot_file *file = NULL;
+	if (!spec->restore)
+		return NULL;
+	TRY(snapshot_file_open(spec->restore, &file));
+	TRY(snapshot_file_fill(file, parts->ram_fd));
+	return snapshot_file_state(file, &parts->state_fd);
 }
 
 /* Value of -plugin, or NULL: not under KVM, not for i386, not for a QEMU without one. */
@@ -248,6 +266,7 @@ static struct error *prepare(const struct vm_spec *spec, struct vm_start *start,
 		TRY(plugin_args(&parts->qemu, start->name, ram_path, &plugin));
 	TRY(describe(spec, start, parts, ram_path));
 	TRY(state_ram_create(start->name, spec->mem_bytes, &parts->ram_fd));
+	TRY(restore_parts(spec, parts));
 	TRY(open_channels(start->name, parts));
 	TRY(plugin_option(spec, start, parts, &plugin));
 	json_object_set_new(parts->document, "plugin", json_boolean(plugin != NULL));
@@ -283,6 +302,7 @@ static struct error *fork_keeper(const struct vm_spec *spec, struct parts *parts
 		.lock_fd = parts->lock_fd,
 		.ram_fd = parts->ram_fd,
 		.owner_fd = parts->owner_fd[1],
+		.state_fd = parts->state_fd,
 		.document = parts->document,
 	};
 	pid_t middle = fork();
@@ -427,6 +447,7 @@ struct error *vm_start(const struct vm_spec *spec, struct vm_start **ret)
 			       .console_fd = -1,
 			       .log_fd = -1,
 			       .qemu_log_fd = -1,
+			       .state_fd = -1,
 			       .events_fd = { -1, -1 },
 			       .serial_fd = { -1, -1 },
 			       .owner_fd = { -1, -1 } };

@@ -1,0 +1,271 @@
+#include "vm/snapshot.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/phys_mem.h"
+#include "vm/proc.h"
+#include "vm/qmp.h"
+#include "vm/vm.h"
+
+OWN_DECLARE(own_json, json_t *, json_decref)
+
+#define QMP_TIMEOUT_MS 10000
+/* Copying while the guest runs ends when a round left this little to do, or at the limit. */
+#define FEW_PAGES 256u
+#define MAX_ROUNDS 5u
+
+struct snapshot {
+	struct phys_mem mem; /* the copy; mem.owner is this */
+	struct vm *vm;
+	struct dirty *dirty;
+	struct dirty_cursor cursor;
+	struct dirty_pages pages;
+	struct phys_segment *segments;
+	uint64_t *first_page; /* of each segment */
+	uint8_t *bytes; /* all segments one after the other, sparse */
+	uint8_t *present; /* one bit per page that was ever copied */
+	uint64_t n_pages;
+};
+
+static bool is_present(const struct snapshot *snapshot, uint64_t page)
+{
+	return snapshot->present[page / 8] >> (page % 8) & 1;
+}
+
+/* Next run of copied pages; the rest of the copy reads as zeros without being touched. */
+static bool next_data(struct phys_mem *mem, uint64_t gpa, uint64_t *start_ret,
+		      uint64_t *end_ret)
+{
+	struct snapshot *snapshot = mem->owner;
+	for (size_t i = 0; i < mem->n_segments; i++) {
+		const struct phys_segment *segment = &mem->segments[i];
+		uint64_t count = segment->size_bytes / PHYS_PAGE_SIZE, at = 0;
+		if (gpa >= segment->gpa + segment->size_bytes)
+			continue;
+		if (gpa > segment->gpa)
+			at = (gpa - segment->gpa) / PHYS_PAGE_SIZE;
+		uint64_t first = snapshot->first_page[i];
+		while (at < count && !is_present(snapshot, first + at))
+			at++;
+		if (at == count)
+			continue;
+		uint64_t start = segment->gpa + at * PHYS_PAGE_SIZE;
+		while (at < count && is_present(snapshot, first + at))
+			at++;
+		*start_ret = gpa > start ? gpa : start;
+		*end_ret = segment->gpa + at * PHYS_PAGE_SIZE;
+		return true;
+	}
+	return false;
+}
+
+static const struct phys_mem_ops copy_ops = { .next_data = next_data };
+
+static struct error *allocate(struct snapshot *snapshot)
+{
+	const struct phys_mem *live = vm_memory(snapshot->vm);
+	uint64_t size = phys_mem_size(live), at = 0;
+	snapshot->n_pages = size / PHYS_PAGE_SIZE;
+	TRY(error_alloc(live->n_segments, sizeof(*snapshot->segments), &snapshot->segments));
+	TRY(error_alloc(live->n_segments, sizeof(*snapshot->first_page),
+			&snapshot->first_page));
+	TRY(error_alloc(snapshot->n_pages / 8 + 1, 1, &snapshot->present));
+	void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (bytes == MAP_FAILED)
+		return error_system(errno, "no memory for a copy of the RAM");
+	snapshot->bytes = bytes;
+	for (size_t i = 0; i < live->n_segments; i++) {
+		snapshot->segments[i] = live->segments[i];
+		snapshot->segments[i].host = snapshot->bytes + at;
+		snapshot->first_page[i] = at / PHYS_PAGE_SIZE;
+		at += live->segments[i].size_bytes;
+	}
+	snapshot->mem = (struct phys_mem){ .ops = &copy_ops,
+					   .segments = snapshot->segments,
+					   .n_segments = live->n_segments,
+					   .owner = snapshot };
+	return NULL;
+}
+
+struct error *snapshot_create(struct vm *vm, struct snapshot **ret)
+{
+	AUTO(own_snapshot) struct snapshot *snapshot = NULL;
+	TRY(error_alloc(1, sizeof(*snapshot), &snapshot));
+	snapshot->vm = vm;
+	TRY(dirty_open(vm, DIRTY_AUTO, &snapshot->dirty));
+	TRY(allocate(snapshot));
+	*ret = TAKE(snapshot);
+	return NULL;
+}
+
+void snapshot_destroy(struct snapshot *snapshot)
+{
+	if (!snapshot)
+		return;
+	if (snapshot->bytes)
+		munmap(snapshot->bytes, snapshot->n_pages * PHYS_PAGE_SIZE);
+	dirty_close(snapshot->dirty);
+	dirty_pages_deinit(&snapshot->pages);
+	free(snapshot->segments);
+	free(snapshot->first_page);
+	free(snapshot->present);
+	free(snapshot);
+}
+
+struct phys_mem *snapshot_memory(struct snapshot *snapshot)
+{
+	return &snapshot->mem;
+}
+
+static struct error *copy_run(struct snapshot *snapshot, const struct dirty_run *run)
+{
+	struct phys_mem *live = vm_memory(snapshot->vm);
+	const struct phys_segment *to = phys_mem_segment(&snapshot->mem, run->gpa);
+	uint64_t offset = run->gpa - to->gpa;
+	/* A run that two neighbouring segments share is copied in two steps. */
+	uint64_t part = to->size_bytes - offset < run->size_bytes ? to->size_bytes - offset
+								  : run->size_bytes;
+	if (!phys_mem_read(live, run->gpa, (uint8_t *)to->host + offset, part))
+		return error_create(ERR_PEER, "the VM's memory cannot be read any more");
+	uint64_t first =
+		snapshot->first_page[to - snapshot->segments] + offset / PHYS_PAGE_SIZE;
+	for (uint64_t page = first; page < first + part / PHYS_PAGE_SIZE; page++)
+		snapshot->present[page / 8] |= (uint8_t)(1u << (page % 8));
+	if (part == run->size_bytes)
+		return NULL;
+	return copy_run(snapshot,
+			&(struct dirty_run){ run->gpa + part, run->size_bytes - part });
+}
+
+/* Takes the dirty pages and copies them. */
+static struct error *copy_dirty(struct snapshot *snapshot, size_t *n_pages_ret)
+{
+	TRY(dirty_take(snapshot->dirty, &snapshot->cursor, &snapshot->pages));
+	for (size_t i = 0; i < snapshot->pages.runs.count; i++)
+		TRY(copy_run(snapshot, &snapshot->pages.runs.items[i]));
+	*n_pages_ret = snapshot->pages.n_pages;
+	return NULL;
+}
+
+static struct error *copy_live(struct snapshot *snapshot, struct snapshot_stats *stats)
+{
+	/* Comparing reads all of RAM each time: one round is enough then. */
+	unsigned most = dirty_source(snapshot->dirty) == DIRTY_HASH ? 1 : MAX_ROUNDS;
+	size_t n = SIZE_MAX, before;
+	do {
+		before = n;
+		TRY(copy_dirty(snapshot, &n));
+		stats->pages_live += n;
+		stats->rounds++;
+	} while (n > FEW_PAGES && n < before - before / 4 && stats->rounds < most);
+	return NULL;
+}
+
+static struct error *copy_paused(struct snapshot *snapshot, struct qmp *qmp,
+				 const struct snapshot_params *params,
+				 struct snapshot_stats *stats)
+{
+	TRY(copy_dirty(snapshot, &stats->pages_paused));
+	if (params && params->while_paused)
+		return params->while_paused(params->user, qmp);
+	return NULL;
+}
+
+/* Stops the guest if it runs, copies the rest, lets it go on. */
+static struct error *finish_paused(struct snapshot *snapshot, struct qmp *qmp,
+				   const struct snapshot_params *params,
+				   struct snapshot_stats *stats)
+{
+	AUTO(own_json) json_t *status = NULL;
+	TRY(qmp_command(qmp, "query-status", NULL, QMP_TIMEOUT_MS, &status));
+	bool runs = json_is_true(json_object_get(status, "running"));
+	uint64_t start = clock_now_ns();
+	if (runs)
+		TRY(qmp_command(qmp, "stop", NULL, QMP_TIMEOUT_MS, NULL));
+	struct error *err = copy_paused(snapshot, qmp, params, stats);
+	struct error *resume =
+		runs ? qmp_command(qmp, "cont", NULL, QMP_TIMEOUT_MS, NULL) : NULL;
+	stats->pause_ns = runs ? clock_now_ns() - start : 0;
+	stats->is_consistent = !err;
+	if (!err)
+		return resume;
+	error_destroy(resume);
+	return err;
+}
+
+struct error *snapshot_take(struct snapshot *snapshot, const struct snapshot_params *params,
+			    struct snapshot_stats *ret)
+{
+	uint64_t start = clock_now_ns();
+	struct snapshot_stats stats = { 0 };
+	AUTO(own_qmp) struct qmp *qmp = NULL;
+	struct error *err = vm_qmp(snapshot->vm, &qmp);
+	bool has_monitor = !err;
+	if (!error_catch(&err, ERR_UNSUPPORTED))
+		TRY(err);
+	TRY(copy_live(snapshot, &stats));
+	if (has_monitor)
+		TRY(finish_paused(snapshot, qmp, params, &stats));
+	if (params && params->changed_ret)
+		*params->changed_ret = &snapshot->pages;
+	stats.total_ns = clock_now_ns() - start;
+	*ret = stats;
+	return vm_check_alive(snapshot->vm);
+}
+
+static bool all_zeros(const uint8_t *bytes)
+{
+	return !bytes[0] && !memcmp(bytes, bytes + 1, PHYS_PAGE_SIZE - 1);
+}
+
+static bool add_page(struct dirty_pages *pages, uint64_t gpa)
+{
+	struct dirty_run *last =
+		pages->runs.count ? &pages->runs.items[pages->runs.count - 1] : NULL;
+	pages->n_pages++;
+	if (last && last->gpa + last->size_bytes == gpa) {
+		last->size_bytes += PHYS_PAGE_SIZE;
+		return true;
+	}
+	struct dirty_run run = { gpa, PHYS_PAGE_SIZE };
+	return VEC_PUSH(&pages->runs, run);
+}
+
+static bool page_differs(struct phys_mem *a, struct phys_mem *b, uint64_t gpa)
+{
+	uint8_t left[PHYS_PAGE_SIZE], right[PHYS_PAGE_SIZE];
+	bool in_a = phys_mem_read(a, gpa, left, sizeof(left));
+	bool in_b = phys_mem_read(b, gpa, right, sizeof(right));
+	if (in_a && in_b)
+		return memcmp(left, right, sizeof(left)) != 0;
+	return in_a ? !all_zeros(left) : in_b && !all_zeros(right);
+}
+
+/* Next page at or after gpa that holds data in either memory. */
+static bool next_page(struct phys_mem *a, struct phys_mem *b, uint64_t gpa, uint64_t *ret)
+{
+	uint64_t start_a, start_b, end;
+	bool in_a = phys_mem_next_data(a, gpa, &start_a, &end);
+	bool in_b = phys_mem_next_data(b, gpa, &start_b, &end);
+	if (!in_a && !in_b)
+		return false;
+	*ret = !in_b || (in_a && start_a < start_b) ? start_a : start_b;
+	return true;
+}
+
+struct error *snapshot_diff(struct phys_mem *a, struct phys_mem *b, struct dirty_pages *ret)
+{
+	ret->runs.count = ret->n_pages = 0;
+	for (uint64_t gpa = 0; next_page(a, b, gpa, &gpa); gpa += PHYS_PAGE_SIZE) {
+		gpa -= gpa % PHYS_PAGE_SIZE;
+		if (page_differs(a, b, gpa) && !add_page(ret, gpa))
+			return error_create(ERR_MEMORY, "no memory for a list of pages");
+	}
+	return NULL;
+}

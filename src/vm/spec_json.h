@@ -1,0 +1,16 @@
+/* A struct vm_spec as JSON, so that a snapshot can be started as the same machine. Thread: any.
+ */
+#ifndef VM_SPEC_JSON_H
+#define VM_SPEC_JSON_H
+#include <jansson.h>
+
+#include "vm/spec.h"
+struct error;
+
+/* Caller owns *ret. */
+struct error *spec_to_json(const struct vm_spec *spec, json_t **ret);
+
+/* Fills in spec; its texts borrow from json, its lists from *lists_ret, which the caller frees
+ * after the last use of spec. ERR_BAD_DATA. */
+struct error *spec_from_json(const json_t *json, struct vm_spec *spec, const char ***lists_ret);
+#endif
