@@ -11,6 +11,7 @@
 #include "guest/guest.h"
 #include "guest/isf_write.h"
 #include "vm/dump_write.h"
+#include "vm/snapshot.h"
 
 static struct error *show_progress(void *user, double done)
 {
@@ -28,10 +29,29 @@ static void find_vmcoreinfo(struct call_context *context, struct dump_write_para
 	error_destroy(err);
 }
 
+/* Of a live VM a consistent copy is written: the guest stops only while what it wrote during
+ * the copying is copied again. *mem_ret is what to write. */
+static struct error *copy_live(struct call_context *context, struct snapshot **snapshot_ret,
+			       struct snapshot_stats *stats, struct phys_mem **mem_ret)
+{
+	struct vm *vm = target_vm(context->target);
+	AUTO(own_snapshot) struct snapshot *snapshot = NULL;
+	*mem_ret = target_memory(context->target);
+	if (!vm || call_bool(context, "live"))
+		return NULL;
+	TRY(snapshot_create(vm, &snapshot));
+	TRY(snapshot_take(snapshot, NULL, stats));
+	*mem_ret = snapshot_memory(snapshot);
+	*snapshot_ret = TAKE(snapshot);
+	return NULL;
+}
+
 static struct error *run_dump(struct call_context *context, json_t **ret)
 {
 	const char *format = call_string(context, "format");
-	struct phys_mem *mem = target_memory(context->target);
+	AUTO(own_snapshot) struct snapshot *snapshot = NULL;
+	struct snapshot_stats stats = { 0 };
+	struct phys_mem *mem = NULL;
 	struct dump_write_params params = { .path = call_string(context, "output"),
 					    .progress = show_progress,
 					    .progress_user = context };
@@ -40,11 +60,14 @@ static struct error *run_dump(struct call_context *context, json_t **ret)
 	TRY(dump_write_format_parse(format, &params.format));
 	if (params.format == DUMP_WRITE_ELF)
 		find_vmcoreinfo(context, &params);
+	TRY(copy_live(context, &snapshot, &stats, &mem));
 	TRY(dump_write(mem, &params, &written));
-	*ret = json_pack("{s:s,s:s,s:I,s:I,s:I,s:b}", "path", params.path, "format", format,
+	*ret = json_pack("{s:s,s:s,s:I,s:I,s:I,s:b,s:f}", "path", params.path, "format", format,
 			 "memory_bytes", (json_int_t)written.memory_bytes, "data_bytes",
 			 (json_int_t)written.data_bytes, "file_bytes",
-			 (json_int_t)written.file_bytes, "consistent", (int)!mem->is_live);
+			 (json_int_t)written.file_bytes, "consistent",
+			 (int)(snapshot ? stats.is_consistent : !mem->is_live), "pause_ms",
+			 (double)stats.pause_ns / 1e6);
 	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
 }
 
@@ -53,6 +76,8 @@ static const struct call_param dump_params[] = {
 	  .help = "where to write; replaced only when all is written" },
 	{ "format", CALL_STRING, .placeholder = "FORMAT", .choices = "raw,lime,elf",
 	  .help = "raw (default), lime or elf" },
+	{ "live", CALL_BOOL,
+	  .help = "write while the guest runs: no pause, no copy in memory, not consistent" },
 	{ 0 },
 };
 

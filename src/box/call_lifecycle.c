@@ -16,6 +16,8 @@ OWN_DECLARE(own_json, json_t *, json_decref)
 
 /* How long `run --detach` waits for the demo guest's start-up to finish. */
 #define READY_TIMEOUT_MS 60000
+/* How long a restored demo guest may take to answer on its console. */
+#define RESTORED_TIMEOUT_MS 5000
 
 static const struct call_param run_params[] = {
 	{ "name", CALL_STRING, .letter = 'n', .placeholder = "N",
@@ -96,7 +98,9 @@ struct error *run_detached(const struct vm_spec *spec, json_t **ret)
 {
 	AUTO(own_vm_start) struct vm_start *start = NULL;
 	TRY(vm_start(spec, &start));
-	if (spec->ready_text)
+	if (spec->restore && spec->profile)
+		vm_start_poll(start, RESTORED_TIMEOUT_MS);
+	else if (spec->ready_text && !spec->restore)
 		TRY(wait_ready(start));
 	vm_start_detach(start);
 	*ret = run_document(start);

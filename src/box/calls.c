@@ -12,6 +12,8 @@ const struct call *const call_table[] = {
 	&call_resume,
 	&call_reset,
 	&call_stop,
+	&call_snapshot,
+	&call_restore,
 	/* introspection */
 	&call_ps,
 	&call_threads,

@@ -40,6 +40,10 @@ extern const struct call call_regions;
 /* call_search.c */
 extern const struct call call_search;
 
+/* call_snapshot.c */
+extern const struct call call_restore;
+extern const struct call call_snapshot;
+
 /* call_program.c */
 extern const struct call call_mcp;
 extern const struct call call_serve;

@@ -183,7 +183,7 @@ static void add_firmware(const struct command_params *params, struct command *co
 		    params->uefi_code);
 		add(command, "-drive");
 		add(command, "if=pflash,unit=1,format=raw,file=%s", params->uefi_vars);
-	} else if (spec->kernel && spec->profile && !is_microvm(spec)) {
+	} else if ((spec->kernel || spec->restore) && spec->profile && !is_microvm(spec)) {
 		/* A tenth of a second faster than SeaBIOS. */
 		add_pair(command, "-bios", "qboot.rom");
 	}

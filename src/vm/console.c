@@ -49,6 +49,13 @@ void console_destroy(struct console *console)
 	free(console);
 }
 
+void console_type(struct console *console, const char *text)
+{
+	ssize_t sent =
+		send(console->serial_fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)sent;
+}
+
 size_t console_polls(const struct console *console, struct pollfd polls[CONSOLE_POLLS])
 {
 	polls[0] = (struct pollfd){ .fd = console->serial_fd, .events = POLLIN };
@@ -126,7 +133,7 @@ static unsigned from_guest(struct console *console)
 		if (send(console->clients[i], bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) !=
 		    got)
 			drop_client(console, i);
-	return watch_lines(console, bytes, length);
+	return CONSOLE_OUTPUT | watch_lines(console, bytes, length);
 }
 
 /* A new terminal first gets the output that is remembered. */

@@ -18,6 +18,7 @@ enum console_mark {
 	CONSOLE_FIRST = 1 << 0, /* the first userspace line */
 	CONSOLE_READY = 1 << 1, /* start-up is finished */
 	CONSOLE_PANIC = 1 << 2, /* the kernel panicked */
+	CONSOLE_OUTPUT = 1 << 3, /* anything was printed */
 };
 
 struct console_params {
@@ -29,6 +30,9 @@ struct console_params {
 
 struct error *console_create(const struct console_params *params, struct console **ret);
 void console_destroy(struct console *console);
+
+/* Types for the guest. */
+void console_type(struct console *console, const char *text);
 
 /* Fills in what to wait for; returns how many entries of polls are used. */
 size_t console_polls(const struct console *console, struct pollfd polls[CONSOLE_POLLS]);

@@ -19,9 +19,12 @@ struct core_header {
 	uint64_t n_segments, segment_bytes;
 };
 
+/* A guest started by PVH may carry its kernel's ELF header at physical address 0, so raw RAM
+ * can look like an executable; what is no core and whole MiB long is taken for RAM. */
 static bool probe(const uint8_t *bytes, uint64_t size_bytes)
 {
-	return size_bytes >= sizeof(Elf32_Ehdr) && !memcmp(bytes, ELFMAG, SELFMAG);
+	return size_bytes >= sizeof(Elf32_Ehdr) && !memcmp(bytes, ELFMAG, SELFMAG) &&
+	       (load_u16(bytes + EI_NIDENT) == ET_CORE || size_bytes % (1u << 20));
 }
 
 static void read_header(const uint8_t *bytes, uint64_t size_bytes, struct core_header *header,

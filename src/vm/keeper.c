@@ -176,13 +176,20 @@ static void handle_marks(struct keeper *keeper, unsigned marks)
 		set(keeper, times[i].key, ms);
 		report(keeper, json_pack("{s:s, s:O}", "event", times[i].event, "ms", ms));
 	}
+	/* A restored guest is up when it says anything. */
+	if ((marks & CONSOLE_OUTPUT) && keeper->params->spec->restore &&
+	    !json_object_get(keeper->document, "boot_ms")) {
+		json_t *ms = milliseconds(keeper);
+		set(keeper, "boot_ms", ms);
+		report(keeper, json_pack("{s:s, s:O}", "event", "first_line", "ms", ms));
+	}
 	if ((marks & CONSOLE_PANIC) && !keeper->panicked) {
 		keeper->panicked = true;
 		set(keeper, "panicked", json_true());
 		set(keeper, "state", json_string("panicked"));
 		report(keeper, json_pack("{s:s}", "event", "panicked"));
 	}
-	if (marks)
+	if (marks & ~(unsigned)CONSOLE_OUTPUT)
 		save(keeper);
 }
 
@@ -390,6 +397,9 @@ void keeper_main(const struct keeper_params *params)
 		finish(&keeper);
 	}
 	report(&keeper, json_pack("{s:s, s:i}", "event", "started", "pid", (int)keeper.pid));
+	/* The demo guest's shell answers an empty line with its prompt: proof of life. */
+	if (params->spec->restore && params->spec->profile)
+		console_type(keeper.console, "\n");
 	watch(&keeper);
 	handle_marks(&keeper, 0);
 	bool closed = false;

@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 
 #include "base/error.h"
-#include "plugin/versions.h"
 #include "vm/kvm.h"
 
 #define RECENT_MAJOR 11
@@ -133,31 +132,6 @@ struct error *qemu_find(bool is_i386, bool wants_recent, struct qemu_binary *ret
 	return error_hint(error_create(ERR_NOT_FOUND, "no %s%s found", program,
 				       wants_recent ? " 11.1 or newer" : ""),
 			  "`tools/setup qemu` makes a private copy, or set GLASSBOX_QEMU");
-}
-
-char *qemu_plugin_file(const struct qemu_binary *qemu)
-{
-	const char *file = gb_plugin_file_for(qemu->major, qemu->minor);
-	const char *chosen = getenv("GLASSBOX_PLUGIN_DIR");
-	char self[4096];
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (!file || length <= 0)
-		return NULL;
-	self[length] = 0;
-	*strrchr(self, '/') = 0;
-	static const char *const places[] = { "plugin", "../plugin", "../../plugin",
-					      "../lib/glassbox",
-					      "../lib/x86_64-linux-gnu/glassbox" };
-	for (size_t i = chosen ? 0 : 1; i <= sizeof(places) / sizeof(*places); i++) {
-		char *path = NULL;
-		int made = i ? asprintf(&path, "%s/%s/%s", self, places[i - 1], file)
-			     : asprintf(&path, "%s/%s", chosen, file);
-		if (made >= 0 && !access(path, R_OK))
-			return path;
-		if (made >= 0)
-			free(path);
-	}
-	return NULL;
 }
 
 enum qemu_accel qemu_accel_auto(const char **why_ret)

@@ -18,10 +18,6 @@ void qemu_binary_deinit(struct qemu_binary *qemu);
 /* Parses "QEMU emulator version 11.1.2 (Debian ...)"; pure. */
 bool qemu_parse_version(const char *text, struct qemu_binary *ret);
 
-/* The plugin file that fits this QEMU, beside the running program or where it is installed;
- * NULL when there is none. GLASSBOX_PLUGIN_DIR overrides the place. Caller owns. */
-char *qemu_plugin_file(const struct qemu_binary *qemu);
-
 enum qemu_accel { QEMU_ACCEL_TCG, QEMU_ACCEL_KVM };
 
 /* Decides what `--accel auto` means here. *why_ret is a static sentence for the person. KVM is

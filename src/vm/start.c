@@ -230,27 +230,22 @@ static struct error *restore_parts(const struct vm_spec *spec, struct parts *par
 	return snapshot_file_state(file, &parts->state_fd);
 }
 
-/* Value of -plugin, or NULL: not under KVM, not for i386, not for a QEMU without one. */
+/* Value of -plugin, or NULL: not under KVM, not for i386, not for a QEMU without one. Loaded
+ * without being asked for too: while it watches nothing it costs next to nothing, and it arms
+ * the tracking of written pages. */
 static struct error *plugin_option(const struct vm_spec *spec, const struct vm_start *start,
-				   const struct parts *parts, char **ret)
+				   const struct parts *parts, const char *ram_path, char **ret)
 {
-	AUTO(own_free) char *file = NULL;
-	AUTO(own_free) char *ram = NULL;
-	AUTO(own_free) char *trace = NULL;
-	if (!spec->no_plugin && start->accel == QEMU_ACCEL_TCG && !spec->is_i386)
-		file = qemu_plugin_file(&parts->qemu);
-	if (!file)
+	if (spec->no_plugin || start->accel != QEMU_ACCEL_TCG || spec->is_i386)
 		return spec->learn ? error_create(ERR_UNSUPPORTED,
-						  "there is no plugin for QEMU %d.%d",
-						  parts->qemu.major, parts->qemu.minor)
+						  "the plugin does not fit this machine")
 				   : NULL;
-	TRY(state_shm_path(spec->name, "ram", &ram));
-	TRY(state_shm_path(spec->name, "trace", &trace));
-	if (asprintf(ret, "%s,control=%s,ram=%s", file, trace, ram) < 0) {
-		*ret = NULL;
-		return error_create(ERR_MEMORY, "no memory for an option");
+	struct error *err = plugin_args(&parts->qemu, spec->name, ram_path, ret);
+	if (err && !spec->learn) {
+		error_destroy(err);
+		return NULL;
 	}
-	return NULL;
+	return err;
 }
 
 static struct error *prepare(const struct vm_spec *spec, struct vm_start *start,
@@ -262,13 +257,11 @@ static struct error *prepare(const struct vm_spec *spec, struct vm_start *start,
 	TRY(choose_accel(spec, start));
 	TRY(qemu_find(spec->is_i386, spec->learn || spec->offload, &parts->qemu));
 	TRY(state_shm_path(start->name, "ram", &ram_path));
-	if (spec->learn || spec->offload)
-		TRY(plugin_args(&parts->qemu, start->name, ram_path, &plugin));
 	TRY(describe(spec, start, parts, ram_path));
 	TRY(state_ram_create(start->name, spec->mem_bytes, &parts->ram_fd));
 	TRY(restore_parts(spec, parts));
 	TRY(open_channels(start->name, parts));
-	TRY(plugin_option(spec, start, parts, &plugin));
+	TRY(plugin_option(spec, start, parts, ram_path, &plugin));
 	json_object_set_new(parts->document, "plugin", json_boolean(plugin != NULL));
 	return command_build(
 		&(struct command_params){
