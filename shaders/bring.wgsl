@@ -7,12 +7,14 @@
 @group(0) @binding(2) var<storage, read_write> ram1: array<u32>;
 @group(0) @binding(3) var<storage, read_write> ram2: array<u32>;
 @group(0) @binding(4) var<storage, read_write> ram3: array<u32>;
-@group(0) @binding(5) var<storage, read_write> features: array<u32>;  // 72 words for each slot
+@group(0) @binding(5) var<storage, read_write> features: array<u32>;  // LOOKS words for each slot
 @group(0) @binding(6) var<storage, read_write> pages: array<vec4<u32>>;
 @group(0) @binding(7) var<storage, read> changes: array<vec4<u32>>;   // count, then two for each
 @group(0) @binding(10) var<storage, read> source: array<u32>;
 
 // A change: (page, slot, attributes, time of writing), (page in `source` or NONE, look or NONE, -, -).
+
+const LOOKS = 73u;  // 64 of 64 bytes, 8 of 512, 1 of the page
 
 var<workgroup> bytes: array<u32, 1088>;  // 17 words for each 16, so that threads do not collide
 var<workgroup> looks: array<vec4<f32>, 64>;
@@ -102,15 +104,18 @@ fn bring_pages(@builtin(local_invocation_index) local: u32, @builtin(workgroup_i
   looks[local] = look;
   workgroupBarrier();
   if (has_bytes && slot != NONE) {
-    features[72u * slot + local] = pack_look(look);
+    features[LOOKS * slot + local] = pack_look(look);
     if (local < 8u) {
-      features[72u * slot + 64u + local] = pack_look(mean_look(8u * local, 8u));
+      features[LOOKS * slot + 64u + local] = pack_look(mean_look(8u * local, 8u));
     }
   }
   if (local == 0u) {
     var whole = select(origin.y, pages[change.x].z, origin.y == NONE);
     if (has_bytes) {
       whole = pack_look(mean_look(0u, 64u));
+      if (slot != NONE) {
+        features[LOOKS * slot + 72u] = whole;
+      }
     }
     pages[change.x] = vec4(slot, change.z, whole, change.w);
   }

@@ -8,7 +8,7 @@
 @group(0) @binding(7) var<storage, read> grid: array<u32>;
 @group(0) @binding(11) var volume_out: texture_storage_3d<rgba8unorm, write>;
 
-const GRID_BLOCKS = 49536u;
+const GRID_BRICKS = 49536u;
 
 fn colour_of_index(page: u32, byte: u32) -> vec4<f32> {
   if (page >= view.n_pages) {
@@ -22,7 +22,7 @@ fn colour_of_index(page: u32, byte: u32) -> vec4<f32> {
   if (value == 0u) {
     return vec4(0.0);
   }
-  let around = look_of(features[72u * facts.x + (byte >> 6u)]);
+  let around = look_of(features[73u * facts.x + (byte >> 6u)]);
   return vec4(from_linear(colour_of(look_of_byte(value, around), facts.y, facts.w)), 1.0);
 }
 
@@ -41,16 +41,15 @@ fn dense_table(@builtin(global_invocation_id) at: vec3<u32>) {
     return;
   }
   let side = 1u << (view.order - 4u);
-  let blocks = max(1u, (1u << view.order) >> 7u);
   let brick = at >> vec3(4u);
-  let entry = grid[GRID_BLOCKS + blocks * blocks * blocks +
-                   brick.x + side * (brick.y + side * brick.z)];
-  if (entry == NONE) {
+  let i = GRID_BRICKS + brick.x + side * (brick.y + side * brick.z);
+  let entry = grid[i];
+  if ((entry & 0x80000000u) != 0u) {
     textureStore(volume_out, at, vec4(0.0));
     return;
   }
   let local = at & vec3(15u);
-  let i = (entry >> 27u) * 4096u + (local.x | (local.y << 4u) | (local.z << 8u));
-  let byte = (grid[i >> 1u] >> ((i & 1u) * 16u)) & 0xffffu;
-  textureStore(volume_out, at, colour_of_index(entry & 0x7ffffffu, byte));
+  let voxel = ((entry >> 22u) & 31u) * 4096u + (local.x | (local.y << 4u) | (local.z << 8u));
+  let byte = (grid[voxel >> 1u] >> ((voxel & 1u) * 16u)) & 0xffffu;
+  textureStore(volume_out, at, colour_of_index(grid[i + side * side * side], byte));
 }

@@ -2,7 +2,7 @@
 // A picture of the dense volume, voxel by voxel, with no light: what the sparse renderer must
 // match with FLAG_EXACT and FLAG_FLAT.
 
-@group(0) @binding(8) var colour_out: texture_storage_2d<rgba8unorm, write>;
+@group(0) @binding(8) var<storage, read_write> picture: array<u32>;
 @group(0) @binding(12) var volume: texture_3d<f32>;
 
 fn first_voxel(origin: vec3<f32>, d: vec3<f32>) -> vec4<f32> {
@@ -55,5 +55,5 @@ fn draw_dense(@builtin(global_invocation_id) id: vec3<u32>) {
   let y = pixel.y / f32(view.height);
   let behind = mix(view.background_top.xyz, view.background.xyz, smoothstep(0.0, 1.0, y));
   let colour = select(from_linear(behind), voxel.xyz, voxel.w > 0.0);
-  textureStore(colour_out, id.xy, vec4(colour, 1.0));
+  picture[id.y * view.width + id.x] = pack4x8unorm(vec4(colour, 1.0));
 }

@@ -1,29 +1,34 @@
 // uses: view.wgsl ram.wgsl march.wgsl
-// One picture: a thread for each pixel. Also writes how far away the first thing is (0: nothing),
-// so that lines and labels can be hidden behind it.
+// One picture: a thread for each pixel. Writes its colour (sRGB, red in the lowest byte) and, after
+// all colours, how far away the first thing is as the bits of a float (0: nothing), so that lines
+// and labels can be hidden behind it.
 
-@group(0) @binding(8) var colour_out: texture_storage_2d<rgba8unorm, write>;
-@group(0) @binding(9) var depth_out: texture_storage_2d<r32float, write>;
+@group(0) @binding(8) var<storage, read_write> picture: array<u32>;
 
+// Density of the 64 bytes at a voxel, and of the page there.
 fn density_near(voxel: vec3<i32>) -> f32 {
   let entry = grid_entry(voxel >> vec3(4u));
-  if (entry == NONE) {
+  let slot = entry & GRID_NO_SLOT;
+  if ((entry & GRID_EMPTY) != 0u) {
     return 0.0;
   }
-  let page = pages[entry & 0x7ffffffu];
-  if (page.x == NONE) {
-    return unpack4x8unorm(page.z).x;
+  if (slot == GRID_NO_SLOT) {
+    return 1.0;
   }
-  let byte = byte_at(entry >> 27u, voxel & vec3(15));
-  return unpack4x8unorm(features[72u * page.x + (byte >> 6u)]).x;
+  let byte = byte_at((entry >> 22u) & 31u, voxel & vec3(15));
+  return unpack4x8unorm(features[LOOKS * slot + (byte >> 6u)]).x;
 }
 
 fn density_far(voxel: vec3<i32>) -> f32 {
   let entry = grid_entry(voxel >> vec3(4u));
-  if (entry == NONE) {
+  let slot = entry & GRID_NO_SLOT;
+  if ((entry & GRID_EMPTY) != 0u) {
     return 0.0;
   }
-  return unpack4x8unorm(pages[entry & 0x7ffffffu].z).x;
+  if (slot == GRID_NO_SLOT) {
+    return 1.0;
+  }
+  return unpack4x8unorm(features[LOOKS * slot + 72u]).x;
 }
 
 // How open the surroundings of a face are, at the scale of cells and of pages.
@@ -34,7 +39,7 @@ fn openness(m: March, normal: vec3<i32>) -> f32 {
   let far = m.voxel + normal * 12;
   var fine = 0.0;
   var wide = 0.0;
-  if (m.lod < 2.5) {
+  if (m.lod < 8.0) {
     fine = density_near(near + u * 3) + density_near(near - u * 3) + density_near(near + v * 3) +
            density_near(near - v * 3);
   }
@@ -51,14 +56,9 @@ fn edge(m: March, ray: Ray) -> f32 {
   let pixel = m.t * view.up.w;
   let in_page = abs(fract(p / 16.0 + 0.5) - 0.5) * 16.0;
   let in_voxel = abs(fract(p + 0.5) - 0.5);
-  var page_line = 1e9;
-  var voxel_line = 1e9;
-  for (var axis = 0u; axis < 3u; axis++) {
-    if (axis != m.axis) {
-      page_line = min(page_line, in_page[axis]);
-      voxel_line = min(voxel_line, in_voxel[axis]);
-    }
-  }
+  let across = mask_of(m.axis);
+  let page_line = least(select(in_page, vec3(1e9), across));
+  let voxel_line = least(select(in_voxel, vec3(1e9), across));
   let page_edge = (1.0 - smoothstep(0.6 * pixel, 1.4 * pixel, page_line)) *
                   (1.0 - smoothstep(0.6, 1.6, pixel));
   let voxel_edge = (1.0 - smoothstep(0.5 * pixel, 1.2 * pixel, voxel_line)) *
@@ -72,8 +72,8 @@ fn shade(m: March, ray: Ray) -> vec3<f32> {
   }
   var colour = m.colour;
   if ((view.flags & FLAG_AO) != 0u) {
-    var normal = vec3(0);
-    normal[m.axis] = select(1, -1, ray.direction[m.axis] > 0.0);
+    let towards = select(vec3(1), vec3(-1), ray.direction > vec3(0.0));
+    let normal = select(vec3(0), towards, mask_of(m.axis));
     colour *= openness(m, normal);
   }
   if ((view.flags & FLAG_EDGES) != 0u) {
@@ -96,6 +96,7 @@ fn draw_frame(@builtin(global_invocation_id) id: vec3<u32>) {
   let m = march_volume(ray);
   let behind = background_at(pixel.y / f32(view.height));
   let colour = shade(m, ray) + (1.0 - m.alpha) * behind;
-  textureStore(colour_out, id.xy, vec4(from_linear(colour), 1.0));
-  textureStore(depth_out, id.xy, vec4(select(m.t, 0.0, m.page == NONE), 0.0, 0.0, 0.0));
+  let i = id.y * view.width + id.x;
+  picture[i] = pack4x8unorm(vec4(from_linear(colour), 1.0));
+  picture[view.width * view.height + i] = bitcast<u32>(select(m.t, 0.0, m.page == NONE));
 }

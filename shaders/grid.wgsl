@@ -1,15 +1,19 @@
 // uses: view.wgsl
-// The page grid: for each 16^3 brick the page that lies there and the orientation of the curve in
-// it, or NONE if there is nothing to draw; and for each 128^3 block how many bricks it has.
-// One work group does one block.
+// The page grid: for each 16^3 brick, what rays need to know of it (ORDER grid entries in
+// march.wgsl), and in a second array of the same shape its page. build_grid does one 128^3 block
+// in a work group; widen_grid then lets empty blocks know of still larger empty cubes.
 
 @group(0) @binding(6) var<storage, read> pages: array<vec4<u32>>;  // slot, attributes, look, written
-@group(0) @binding(7) var<storage, read_write> grid: array<u32>;   // tables, blocks, bricks
+@group(0) @binding(7) var<storage, read_write> grid: array<u32>;   // tables, bricks, pages
 
 const GRID_TURNS = 49152u;   // after 24 x 4096 half-words: byte of a voxel, by orientation
-const GRID_BLOCKS = 49536u;  // after 24 x 8 digits and 24 x 8 next orientations, one word each
+const GRID_BRICKS = 49536u;  // after 24 x 8 digits and 24 x 8 next orientations, one word each
+const GRID_EMPTY = 0x80000000u;
+const GRID_FADED = 0x8000000u;
+const GRID_NO_SLOT = 0x3fffffu;
 
-var<workgroup> visible: atomic<u32>;
+var<workgroup> filled: array<atomic<u32>, 8>;  // a bit for each 2x2x2 bricks of the block
+var<workgroup> empty: atomic<u32>;
 
 struct Brick {
   page: u32,
@@ -28,39 +32,119 @@ fn brick_at(at: vec3<u32>) -> Brick {
   return brick;
 }
 
-fn entry_of(at: vec3<u32>) -> u32 {
-  let brick = brick_at(at);
+fn entry_of(brick: Brick) -> u32 {
   if (brick.page >= view.n_pages) {
-    return NONE;
+    return GRID_EMPTY | 4u;
   }
-  let attributes = pages[brick.page].y;
-  if ((attributes & PAGE_HIDDEN) != 0u || (attributes & PAGE_DATA) == 0u) {
-    return NONE;
+  let facts = pages[brick.page];
+  if ((facts.y & PAGE_HIDDEN) != 0u || (facts.y & PAGE_DATA) == 0u) {
+    return GRID_EMPTY | 4u;
   }
-  return brick.page | (brick.state << 27u);
+  let slot = min(facts.x, GRID_NO_SLOT);
+  return slot | (brick.state << 22u) | select(GRID_FADED, 0u, (facts.y & PAGE_SELECTED) != 0u);
+}
+
+fn group_bit(at: vec3<u32>) -> u32 {
+  let g = (at >> vec3(1u)) & vec3(3u);
+  return g.x | (g.y << 2u) | (g.z << 4u);
+}
+
+fn is_filled(group: vec3<u32>) -> bool {
+  let bit = group.x | (group.y << 2u) | (group.z << 4u);
+  return (atomicLoad(&filled[bit >> 5u]) & (1u << (bit & 31u))) != 0u;
+}
+
+// Level of the largest aligned empty cube around an empty brick, inside its block.
+fn empty_level(at: vec3<u32>) -> u32 {
+  let group = (at >> vec3(1u)) & vec3(3u);
+  if (is_filled(group)) {
+    return 4u;
+  }
+  let half = group & vec3(2u);
+  var any_half = false;
+  for (var i = 0u; i < 8u; i++) {
+    any_half = any_half || is_filled(half + vec3(i & 1u, (i >> 1u) & 1u, i >> 2u));
+  }
+  if (any_half) {
+    return 5u;
+  }
+  let all_empty = (atomicLoad(&filled[0]) | atomicLoad(&filled[1])) == 0u;
+  return select(6u, 7u, all_empty);
 }
 
 @compute @workgroup_size(64)
-fn build_grid(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) block: vec3<u32>,
-        @builtin(num_workgroups) blocks: vec3<u32>) {
-  if (local == 0u) {
-    atomicStore(&visible, 0u);
+fn build_grid(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) block: vec3<u32>) {
+  if (local < 8u) {
+    atomicStore(&filled[local], 0u);
   }
   workgroupBarrier();
   let side = 1u << (view.order - 4u);
-  let bricks = GRID_BLOCKS + blocks.x * blocks.y * blocks.z;
-  var count = 0u;
   for (var z = 0u; z < 8u; z++) {
     let at = block * 8u + vec3(local & 7u, local >> 3u, z);
     if (all(at < vec3(side))) {
-      let entry = entry_of(at);
-      grid[bricks + at.x + side * (at.y + side * at.z)] = entry;
-      count += select(0u, 1u, entry != NONE);
+      let brick = brick_at(at);
+      let entry = entry_of(brick);
+      let i = at.x + side * (at.y + side * at.z);
+      grid[GRID_BRICKS + i] = entry;
+      grid[GRID_BRICKS + side * side * side + i] = brick.page;
+      if ((entry & GRID_EMPTY) == 0u) {
+        let bit = group_bit(at);
+        atomicOr(&filled[bit >> 5u], 1u << (bit & 31u));
+      }
     }
   }
-  atomicAdd(&visible, count);
   workgroupBarrier();
-  if (local == 0u) {
-    grid[GRID_BLOCKS + block.x + blocks.x * (block.y + blocks.y * block.z)] = atomicLoad(&visible);
+  for (var z = 0u; z < 8u; z++) {
+    let at = block * 8u + vec3(local & 7u, local >> 3u, z);
+    let i = GRID_BRICKS + at.x + side * (at.y + side * at.z);
+    if (all(at < vec3(side)) && (grid[i] & GRID_EMPTY) != 0u) {
+      grid[i] = GRID_EMPTY | min(empty_level(at), view.order);
+    }
+  }
+}
+
+// True when the cube of 2^level blocks a side that holds this block is empty. Corner bricks tell:
+// an empty block says 7 or more in each of its bricks.
+fn is_empty_cube(block: vec3<u32>, level: u32, local: u32) -> bool {
+  let side = 1u << (view.order - 4u);
+  let corner = (block >> vec3(level)) << vec3(level);
+  for (var i = local; i < 1u << (3u * level); i += 64u) {
+    let mask = (1u << level) - 1u;
+    let other = corner + vec3(i & mask, (i >> level) & mask, i >> (2u * level));
+    let at = other * 8u;
+    let entry = grid[GRID_BRICKS + at.x + side * (at.y + side * at.z)];
+    if ((entry & GRID_EMPTY) == 0u || (entry & 31u) < 7u) {
+      return false;
+    }
+  }
+  return true;
+}
+
+@compute @workgroup_size(64)
+fn widen_grid(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) block: vec3<u32>) {
+  let side = 1u << (view.order - 4u);
+  let own = block * 8u;
+  let entry = grid[GRID_BRICKS + own.x + side * (own.y + side * own.z)];
+  var level = select(0u, 7u, (entry & GRID_EMPTY) != 0u && (entry & 31u) >= 7u);
+  for (var up = 1u; up <= min(3u, max(view.order, 7u) - 7u); up++) {
+    if (local == 0u) {
+      atomicStore(&empty, 1u);
+    }
+    workgroupBarrier();
+    if (!is_empty_cube(block, up, local)) {
+      atomicStore(&empty, 0u);
+    }
+    workgroupBarrier();
+    if (level == 6u + up && atomicLoad(&empty) == 1u) {
+      level = 7u + up;
+    }
+    workgroupBarrier();
+  }
+  if (level < 8u) {
+    return;
+  }
+  for (var z = 0u; z < 8u; z++) {
+    let at = block * 8u + vec3(local & 7u, local >> 3u, z);
+    grid[GRID_BRICKS + at.x + side * (at.y + side * at.z)] = GRID_EMPTY | level;
   }
 }

@@ -1,7 +1,7 @@
 // uses: view.wgsl ram.wgsl march.wgsl
 // What lies under one pixel: the same walk as the picture.
 
-// page (or NONE), byte in the page, bits of the distance, attributes, x, y, z, level of detail
+// page (or NONE), byte in the page, bits of the distance, attributes, x, y, z, side of the cube hit
 @group(0) @binding(10) var<storage, read_write> found: array<u32>;
 
 @compute @workgroup_size(1)

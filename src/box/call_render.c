@@ -2,19 +2,20 @@
 #include "box/calls.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/phys_mem.h"
+#include "box/focus.h"
+#include "box/scene_label.h"
 #include "box/target.h"
 #include "gpu/device.h"
 #include "viz/frame.h"
 #include "viz/palette.h"
 #include "viz/picture.h"
 #include "viz/scene.h"
-
-OWN_DECLARE(own_json, json_t *, json_decref)
 
 enum { TURNTABLE_MAX = 3600 };
 
@@ -23,8 +24,7 @@ struct request {
 	const char *path;
 	uint32_t width, height, mode, turntable;
 	const char *camera;
-	bool has_focus;
-	uint64_t focus_first, focus_end;
+	json_t *focus; /* [{start, end}] or NULL; owned */
 	float explode, opacity;
 	bool smooth; /* four samples for a pixel */
 };
@@ -55,11 +55,12 @@ static uint32_t mode_number(const char *name)
 	return VIZ_MODE_KIND;
 }
 
-/* "0x1000" is the page there, "0x1000-0x5000" a range; ends are addresses. */
-static struct error *read_focus(const char *text, struct request *request)
+/* "0x1000" is the page there, "0x1000-0x5000" a range, "pid:1" and the like what focus.h says.
+ */
+static struct error *find_focus(struct call_context *context, const char *text, json_t **ret)
 {
-	if (!text)
-		return NULL;
+	if (strchr(text, ':'))
+		return focus_ranges(context, text, ret);
 	char *end = NULL;
 	errno = 0;
 	uint64_t first = strtoull(text, &end, 0), last = first + PHYS_PAGE_SIZE;
@@ -67,13 +68,11 @@ static struct error *read_focus(const char *text, struct request *request)
 		last = strtoull(end + 1, &end, 0);
 	if (errno || end == text || *end || *text == '-' || last <= first)
 		return error_create(ERR_USAGE,
-				    "focus must be a physical address or a range such as "
-				    "0x1000000-0x1200000, not '%s'",
+				    "focus must be an address, a range such as "
+				    "0x1000000-0x1200000, or a word such as pid:1, not '%s'",
 				    text);
-	request->has_focus = true;
-	request->focus_first = first;
-	request->focus_end = last;
-	return NULL;
+	*ret = json_pack("[{s:o, s:o}]", "start", call_hex(first), "end", call_hex(last));
+	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for a focus");
 }
 
 /* A number of 0 to 100 as a fraction. */
@@ -92,7 +91,6 @@ static struct error *read_request(struct call_context *context, struct request *
 	*request = (struct request){ .path = call_string(context, "output"),
 				     .camera = call_string(context, "camera") };
 	TRY(read_size(call_string(context, "size"), request));
-	TRY(read_focus(call_string(context, "focus"), request));
 	TRY(read_percent(context, "explode", 0, &request->explode));
 	TRY(read_percent(context, "opacity", 100, &request->opacity));
 	request->mode = mode_number(call_string(context, "mode"));
@@ -109,36 +107,70 @@ static struct error *read_request(struct call_context *context, struct request *
 	return NULL;
 }
 
+static uint64_t range_value(const json_t *range, const char *name)
+{
+	const char *text = json_string_value(json_object_get(range, name));
+	return text ? strtoull(text, NULL, 0) : 0;
+}
+
+static void join(struct viz_bounds *bounds, const struct viz_bounds *more)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		bounds->low[i] = fminf(bounds->low[i], more->low[i]);
+		bounds->high[i] = fmaxf(bounds->high[i], more->high[i]);
+	}
+}
+
+/* Lights up the focus and finds the box around it. */
+static struct error *select_focus(const json_t *focus, struct viz_scene *scene,
+				  struct viz_bounds *ret)
+{
+	uint64_t top = viz_scene_frames(scene) * PHYS_PAGE_SIZE;
+	struct viz_bounds bounds = viz_bounds_none;
+	for (size_t i = 0; i < json_array_size(focus); i++) {
+		const json_t *range = json_array_get(focus, i);
+		uint64_t first = range_value(range, "start"), end = range_value(range, "end");
+		end = end < top ? end : top;
+		if (first >= end)
+			continue;
+		struct viz_bounds part = viz_scene_bounds(scene, first, end);
+		join(&bounds, &part);
+		for (uint64_t at = first; at < end; at += PHYS_PAGE_SIZE)
+			viz_scene_set_flags(scene, at / PHYS_PAGE_SIZE, VIZ_PAGE_SELECTED, 0);
+	}
+	if (bounds.low[0] > bounds.high[0])
+		return error_create(ERR_NOT_FOUND, "nothing in memory to focus on");
+	*ret = bounds;
+	return NULL;
+}
+
 static struct error *aim(const struct request *request, struct viz_scene *scene,
 			 struct viz_view *view, struct viz_camera *camera)
 {
-	uint64_t end = viz_scene_frames(scene) * PHYS_PAGE_SIZE;
-	if (request->has_focus && request->focus_first >= end)
-		return error_create(ERR_NOT_FOUND, "no memory at 0x%llx",
-				    (unsigned long long)request->focus_first);
-	struct viz_bounds bounds =
-		request->has_focus
-			? viz_scene_bounds(scene, request->focus_first,
-					   request->focus_end < end ? request->focus_end : end)
-			: viz_scene_bounds(scene, 0, end);
+	struct viz_bounds bounds = viz_scene_data_bounds(scene);
+	if (request->focus) {
+		TRY(select_focus(request->focus, scene, &bounds));
+		view->flags |= VIZ_SELECT;
+	}
+	viz_bounds_explode(&bounds, request->explode);
 	*camera = (struct viz_camera){ .yaw = 38, .pitch = 27 };
 	float aspect = (float)request->width / (float)request->height;
 	viz_camera_fit(camera, &bounds, aspect);
-	struct viz_camera asked = *camera;
 	if (request->camera) {
-		if (!viz_camera_parse(&asked, request->camera))
+		float fitted = camera->distance;
+		if (!viz_camera_parse(camera, request->camera))
 			return error_create(
 				ERR_USAGE,
 				"camera must be YAW,PITCH or YAW,PITCH,ZOOM, not '%s'",
 				request->camera);
-		float zoom = asked.distance / camera->distance;
-		viz_camera_fit(&asked, &bounds, aspect);
-		asked.distance *= zoom;
+		float zoom = fitted / camera->distance;
+		viz_camera_fit(camera, &bounds, aspect);
+		camera->distance /= zoom;
 	}
-	*camera = asked;
 	view->explode = request->explode;
-	view->opacity = request->opacity > 0.01f ? request->opacity : 0.01f;
+	view->opacity = fmaxf(request->opacity, 0.01f);
 	view->mode = request->mode;
+	scene_label_palette(view);
 	return NULL;
 }
 
@@ -194,37 +226,64 @@ static struct error *draw_all(struct call_context *context, struct viz_frames *f
 	return NULL;
 }
 
+static json_t *legend(const struct scene_label *label)
+{
+	json_t *list = json_array();
+	for (unsigned kind = 0; kind < 32; kind++) {
+		uint32_t rgb;
+		const char *name = label->frames[kind] ? scene_label_name(kind, &rgb) : NULL;
+		if (name)
+			json_array_append_new(
+				list, json_pack("{s:s, s:o, s:I}", "kind", name, "colour",
+						json_sprintf("#%06x", rgb), "pages",
+						(json_int_t)label->frames[kind]));
+	}
+	return list;
+}
+
 static struct error *describe(struct viz_frames *frames, const struct request *request,
-			      uint64_t gpu_ns, json_t **ret)
+			      const struct scene_label *label, uint64_t gpu_ns, json_t **ret)
 {
 	struct viz_scene_stats stats;
 	viz_scene_stats(viz_frames_scene(frames), &stats);
 	const struct gpu_info *info = gpu_info(viz_frames_gpu(frames));
-	*ret = json_pack("{s:s, s:i, s:i, s:s, s:s, s:b, s:s, s:i, s:I, s:I, s:I, s:I, s:f}",
-			 "file", request->path, "width", (int)request->width, "height",
-			 (int)request->height, "mode", viz_mode_names[request->mode], "device",
-			 info->name, "software", info->is_software, "source", stats.source,
-			 "order", (int)viz_scene_order(viz_frames_scene(frames)), "ram_pages",
-			 (json_int_t)stats.ram_pages, "data_pages",
-			 (json_int_t)stats.data_pages, "resident_pages",
-			 (json_int_t)stats.resident_pages, "gpu_bytes",
-			 (json_int_t)stats.gpu_bytes, "draw_ms", (double)gpu_ns / 1e6);
+	*ret = json_pack(
+		"{s:s, s:i, s:i, s:s, s:s, s:b, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:o}",
+		"file", request->path, "width", (int)request->width, "height",
+		(int)request->height, "mode", viz_mode_names[request->mode], "device",
+		info->name, "software", info->is_software, "source", stats.source, "kinds",
+		label->is_true ? "kernel" : "guessed from bytes", "order",
+		(int)viz_scene_order(viz_frames_scene(frames)), "ram_pages",
+		(json_int_t)stats.ram_pages, "data_pages", (json_int_t)stats.data_pages,
+		"resident_pages", (json_int_t)stats.resident_pages, "gpu_bytes",
+		(json_int_t)stats.gpu_bytes, "draw_ms", (double)gpu_ns / 1e6, "legend",
+		legend(label));
 	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for the answer");
+}
+
+static void request_deinit(struct request *request)
+{
+	json_decref(request->focus);
 }
 
 static struct error *render_run(struct call_context *context, json_t **ret)
 {
-	struct request request;
+	AUTO(request_deinit) struct request request = { 0 };
 	TRY(read_request(context, &request));
+	if (call_has(context, "focus"))
+		TRY(find_focus(context, call_string(context, "focus"), &request.focus));
+	struct scene_label label = { .target = context->target };
 	AUTO(own_viz_frames) struct viz_frames *frames = NULL;
 	TRY(viz_frames_create(
 		&(struct viz_frames_params){ .device = call_string(context, "device"),
 					     .probe_import = true,
-					     .mem = target_memory(context->target) },
+					     .mem = target_memory(context->target),
+					     .label = scene_label_apply,
+					     .label_user = &label },
 		&frames));
 	uint64_t gpu_ns = 0;
 	TRY(draw_all(context, frames, &request, &gpu_ns));
-	return describe(frames, &request, gpu_ns, ret);
+	return describe(frames, &request, &label, gpu_ns, ret);
 }
 
 static const struct call_param render_params[] = {
@@ -236,7 +295,7 @@ static const struct call_param render_params[] = {
 	{ "camera", CALL_STRING, .placeholder = "YAW,PITCH[,ZOOM]",
 	  .help = "degrees, and how much nearer than fitting" },
 	{ "focus", CALL_STRING, .placeholder = "QUERY",
-	  .help = "look at an address or a range A-B" },
+	  .help = "look at 0xADDRESS, 0xA-0xB, pid:1, kind:slab, file:/bin/sh, ..." },
 	{ "explode", CALL_INTEGER, .placeholder = "PERCENT",
 	  .help = "move blocks of 2 MiB apart" },
 	{ "opacity", CALL_INTEGER, .placeholder = "PERCENT", .help = "less than 100: x-ray" },

@@ -13,8 +13,7 @@ struct viz_renderer {
 	struct gpu *gpu;
 	struct gpu_kernel *draw, *pick;
 	struct gpu_buffer *uniform, *found, *found_back;
-	struct gpu_image *colour, *depth;
-	struct gpu_buffer *colour_back, *depth_back;
+	struct gpu_buffer *picture, *picture_back; /* colours, then depths */
 	uint32_t width, height;
 };
 
@@ -33,12 +32,10 @@ struct error *viz_renderer_create(struct gpu *gpu, struct viz_renderer **ret)
 	return NULL;
 }
 
-static void drop_images(struct viz_renderer *renderer)
+static void drop_picture(struct viz_renderer *renderer)
 {
-	gpu_image_destroy(TAKE(renderer->colour));
-	gpu_image_destroy(TAKE(renderer->depth));
-	gpu_buffer_destroy(TAKE(renderer->colour_back));
-	gpu_buffer_destroy(TAKE(renderer->depth_back));
+	gpu_buffer_destroy(TAKE(renderer->picture));
+	gpu_buffer_destroy(TAKE(renderer->picture_back));
 	renderer->width = renderer->height = 0;
 }
 
@@ -46,7 +43,7 @@ void viz_renderer_destroy(struct viz_renderer *renderer)
 {
 	if (!renderer)
 		return;
-	drop_images(renderer);
+	drop_picture(renderer);
 	gpu_buffer_destroy(renderer->uniform);
 	gpu_buffer_destroy(renderer->found);
 	gpu_buffer_destroy(renderer->found_back);
@@ -55,21 +52,15 @@ void viz_renderer_destroy(struct viz_renderer *renderer)
 	free(renderer);
 }
 
-static struct error *fit_images(struct viz_renderer *renderer, uint32_t width, uint32_t height)
+static struct error *fit_picture(struct viz_renderer *renderer, uint32_t width, uint32_t height)
 {
 	if (renderer->width == width && renderer->height == height)
 		return NULL;
-	drop_images(renderer);
-	struct gpu *gpu = renderer->gpu;
-	uint64_t bytes = (uint64_t)width * height * 4;
-	TRY(gpu_image_create(gpu,
-			     &(struct gpu_image_params){ GPU_RGBA8, width, height, 1, false },
-			     &renderer->colour));
-	TRY(gpu_image_create(gpu,
-			     &(struct gpu_image_params){ GPU_R32F, width, height, 1, false },
-			     &renderer->depth));
-	TRY(gpu_buffer_create(gpu, GPU_BUFFER_READBACK, bytes, &renderer->colour_back));
-	TRY(gpu_buffer_create(gpu, GPU_BUFFER_READBACK, bytes, &renderer->depth_back));
+	drop_picture(renderer);
+	uint64_t bytes = (uint64_t)width * height * 8;
+	TRY(gpu_buffer_create(renderer->gpu, GPU_BUFFER_DEVICE, bytes, &renderer->picture));
+	TRY(gpu_buffer_create(renderer->gpu, GPU_BUFFER_READBACK, bytes,
+			      &renderer->picture_back));
 	renderer->width = width;
 	renderer->height = height;
 	return NULL;
@@ -89,8 +80,7 @@ static struct error *record_draw(struct viz_renderer *renderer, struct viz_scene
 	struct gpu_bind binds[GPU_BINDINGS_MAX] = { 0 };
 	viz_scene_bind(scene, binds);
 	binds[0].buffer = renderer->uniform;
-	binds[8].image = renderer->colour;
-	binds[9].image = renderer->depth;
+	binds[8].buffer = renderer->picture;
 	return gpu_batch_dispatch(
 		batch, &(struct gpu_dispatch){ .kernel = renderer->draw,
 					       .binds = binds,
@@ -103,17 +93,17 @@ struct error *viz_render(struct viz_renderer *renderer, struct viz_scene *scene,
 			 uint64_t *gpu_ns_ret)
 {
 	TRY(viz_scene_flush(scene));
-	TRY(fit_images(renderer, view->width, view->height));
+	TRY(fit_picture(renderer, view->width, view->height));
 	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
 	TRY(gpu_batch_begin(renderer->gpu, &batch));
 	TRY(upload_view(renderer, scene, view, batch));
 	unsigned first = gpu_batch_timestamp(batch);
 	TRY(record_draw(renderer, scene, view, batch));
 	unsigned second = gpu_batch_timestamp(batch);
-	if (picture) {
-		gpu_batch_copy_image(batch, renderer->colour, renderer->colour_back);
-		gpu_batch_copy_image(batch, renderer->depth, renderer->depth_back);
-	}
+	size_t bytes = (size_t)view->width * view->height * 4;
+	if (picture)
+		gpu_batch_copy(batch, renderer->picture, 0, renderer->picture_back, 0,
+			       2 * bytes);
 	TRY(gpu_batch_submit(batch));
 	TRY(gpu_batch_wait(batch, 0));
 	if (gpu_ns_ret)
@@ -121,10 +111,10 @@ struct error *viz_render(struct viz_renderer *renderer, struct viz_scene *scene,
 	if (!picture)
 		return NULL;
 	CHECK(picture->width == view->width && picture->height == view->height);
-	size_t bytes = (size_t)view->width * view->height * 4;
-	memcpy(picture->rgba, gpu_buffer_map(renderer->colour_back), bytes);
+	const uint8_t *back = gpu_buffer_map(renderer->picture_back);
+	memcpy(picture->rgba, back, bytes);
 	if (picture->depth)
-		memcpy(picture->depth, gpu_buffer_map(renderer->depth_back), bytes);
+		memcpy(picture->depth, back + bytes, bytes);
 	return NULL;
 }
 
@@ -142,7 +132,6 @@ struct error *viz_pick(struct viz_renderer *renderer, struct viz_scene *scene,
 	struct gpu_bind binds[GPU_BINDINGS_MAX] = { 0 };
 	viz_scene_bind(scene, binds);
 	binds[0].buffer = renderer->uniform;
-	binds[8] = binds[9] = (struct gpu_bind){ 0 };
 	binds[10].buffer = renderer->found;
 	TRY(gpu_batch_dispatch(
 		batch, &(struct gpu_dispatch){ .kernel = renderer->pick, .binds = binds }));
@@ -151,7 +140,7 @@ struct error *viz_pick(struct viz_renderer *renderer, struct viz_scene *scene,
 	TRY(gpu_batch_wait(batch, 0));
 	uint32_t found[8];
 	memcpy(found, gpu_buffer_map(renderer->found_back), sizeof(found));
-	float lod;
+	float side; /* of the cube that was hit: 1 is a byte */
 	*ret = (struct viz_pick){
 		.hit = found[0] != VIZ_NONE,
 		.gpa = (uint64_t)found[0] << 12 | (found[1] & 4095),
@@ -159,7 +148,7 @@ struct error *viz_pick(struct viz_renderer *renderer, struct viz_scene *scene,
 		.voxel = { found[4], found[5], found[6] },
 	};
 	memcpy(&ret->distance, &found[2], sizeof(float));
-	memcpy(&lod, &found[7], sizeof(float));
-	ret->is_exact = lod < 1.7f;
+	memcpy(&side, &found[7], sizeof(side));
+	ret->is_exact = side < 2;
 	return NULL;
 }

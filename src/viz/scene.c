@@ -14,7 +14,7 @@
 
 /*
  * Rules.
- * 1. A page with a byte that is not zero wants a slot: 4 KiB in a bank and 72 looks. Slots are
+ * 1. A page with a byte that is not zero wants a slot: 4 KiB in a bank and 73 looks. Slots are
  *    given in the order pages are met and given back when a page becomes all zeros. Without a
  *    free slot the page is drawn from its one look, worked out here.
  * 2. Every change, of bytes or of attributes, is one entry of a list that the kernel
@@ -23,7 +23,7 @@
  */
 enum {
 	N_BANKS = 4,
-	LOOK_WORDS = 72, /* of a slot: 64 of 64 bytes, 8 of 512 bytes */
+	LOOK_WORDS = 73, /* of a slot: 64 of 64 bytes, 8 of 512 bytes, 1 of the page */
 	CHUNK_PAGES = 4096, /* staged at a time */
 	ORDER_MAX = 12, /* 64 GiB: the grid then takes 64 MiB */
 	TABLE_WORDS = 49152, /* ORDER GRID_TURNS in shaders/grid.wgsl */
@@ -53,7 +53,7 @@ struct viz_scene {
 	bool grid_is_old, imports_tried;
 	enum viz_source source;
 	struct gpu_buffer *banks[N_BANKS], *looks, *pages, *grid, *changes, *staging, *uniform;
-	struct gpu_kernel *bring, *build;
+	struct gpu_kernel *bring, *build, *widen;
 	struct page *mirror;
 	uint32_t *touched_bits; /* pages whose attributes wait for the GPU */
 	VEC(uint32_t) touched;
@@ -137,9 +137,8 @@ static struct error *upload_tables(struct viz_scene *scene, struct gpu_batch *ba
 
 static struct error *create_grid(struct viz_scene *scene)
 {
-	uint64_t side = side_of(scene), blocks = blocks_of(scene);
-	uint64_t words =
-		TABLE_WORDS + TURN_WORDS + blocks * blocks * blocks + side * side * side;
+	uint64_t side = side_of(scene);
+	uint64_t words = TABLE_WORDS + TURN_WORDS + 2 * side * side * side;
 	TRY(device_buffer(scene, words * 4, &scene->grid));
 	TRY(device_buffer(scene, scene->n_frames * 16, &scene->pages));
 	TRY(device_buffer(scene, sizeof(struct viz_view), &scene->uniform));
@@ -182,6 +181,7 @@ struct error *viz_scene_create(const struct viz_scene_params *params, struct viz
 			params->can_import_read_only ? VIZ_SOURCE_IMPORT : VIZ_SOURCE_STAGING;
 	TRY(viz_kernel_create(scene->gpu, "bring_pages", &scene->bring));
 	TRY(viz_kernel_create(scene->gpu, "build_grid", &scene->build));
+	TRY(viz_kernel_create(scene->gpu, "widen_grid", &scene->widen));
 	TRY(error_alloc(scene->n_frames, sizeof(*scene->mirror), &scene->mirror));
 	TRY(error_alloc(scene->n_frames / 32 + 1, 4, &scene->touched_bits));
 	for (uint64_t i = 0; i < scene->n_frames; i++)
@@ -214,6 +214,7 @@ void viz_scene_destroy(struct viz_scene *scene)
 		gpu_buffer_destroy(buffers[i]);
 	gpu_kernel_destroy(scene->bring);
 	gpu_kernel_destroy(scene->build);
+	gpu_kernel_destroy(scene->widen);
 	VEC_FREE(&scene->touched);
 	VEC_FREE(&scene->free_slots);
 	VEC_FREE(&scene->imports);
@@ -252,11 +253,14 @@ static struct error *record_grid(struct viz_scene *scene, struct gpu_batch *batc
 	viz_scene_bind(scene, binds);
 	binds[0].buffer = scene->uniform;
 	uint32_t blocks = blocks_of(scene);
+	struct gpu_dispatch dispatch = { .binds = binds, .groups = { blocks, blocks, blocks } };
+	dispatch.kernel = scene->build;
+	TRY(gpu_batch_dispatch(batch, &dispatch));
+	dispatch.kernel = scene->widen;
+	if (blocks > 1)
+		TRY(gpu_batch_dispatch(batch, &dispatch));
 	scene->grid_is_old = false;
-	return gpu_batch_dispatch(
-		batch, &(struct gpu_dispatch){ .kernel = scene->build,
-					       .binds = binds,
-					       .groups = { blocks, blocks, blocks } });
+	return NULL;
 }
 
 /* --- lists of changes --- */
@@ -512,7 +516,7 @@ static void set_attributes(struct viz_scene *scene, uint64_t frame, uint32_t val
 {
 	if (frame >= scene->n_frames || scene->mirror[frame].attributes == value)
 		return;
-	if ((scene->mirror[frame].attributes ^ value) & VIZ_PAGE_HIDDEN)
+	if ((scene->mirror[frame].attributes ^ value) & (VIZ_PAGE_HIDDEN | VIZ_PAGE_SELECTED))
 		scene->grid_is_old = true;
 	scene->mirror[frame].attributes = value;
 	touch(scene, frame);
@@ -617,10 +621,30 @@ static void grow(struct viz_bounds *bounds, const struct hilbert_box *box)
 
 struct viz_bounds viz_scene_bounds(const struct viz_scene *scene, uint64_t first, uint64_t end)
 {
-	struct viz_bounds bounds = { { 1e9f, 1e9f, 1e9f }, { 0, 0, 0 } };
+	struct viz_bounds bounds = viz_bounds_none;
 	struct hilbert_box boxes[6 * HILBERT_ORDER_MAX];
 	size_t count = hilbert_cover(scene->order, first, end, boxes, 6 * HILBERT_ORDER_MAX);
 	for (size_t i = 0; i < count; i++)
 		grow(&bounds, &boxes[i]);
 	return bounds;
+}
+
+struct viz_bounds viz_scene_data_bounds(const struct viz_scene *scene)
+{
+	struct viz_bounds bounds = viz_bounds_none;
+	struct hilbert_walk walk;
+	bool any = false;
+	for (uint64_t frame = 0; frame < scene->n_frames; frame++) {
+		if (frame)
+			hilbert_walk_next(&walk);
+		else
+			hilbert_walk_init(&walk, scene->order, 0);
+		uint32_t attributes = scene->mirror[frame].attributes;
+		if (!(attributes & VIZ_PAGE_DATA) || attributes & VIZ_PAGE_HIDDEN)
+			continue;
+		struct hilbert_box brick = { hilbert_walk_brick(&walk)->at, { 16, 16, 16 } };
+		grow(&bounds, &brick);
+		any = true;
+	}
+	return any ? bounds : viz_scene_bounds(scene, 0, scene->n_frames * PHYS_PAGE_SIZE);
 }

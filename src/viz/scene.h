@@ -72,6 +72,10 @@ void viz_scene_stats(const struct viz_scene *scene, struct viz_scene_stats *ret)
 /* Box around [first, end) of addresses, for cameras. */
 struct viz_bounds viz_scene_bounds(const struct viz_scene *scene, uint64_t first, uint64_t end);
 
+/* Box around the pages that are drawn: have data and are not hidden; all of memory without any.
+ */
+struct viz_bounds viz_scene_data_bounds(const struct viz_scene *scene);
+
 /* For the frame kernels: fills bindings 1 to 7, and the fields of a view that say how the scene
  * is laid out. */
 void viz_scene_bind(const struct viz_scene *scene, struct gpu_bind *binds);

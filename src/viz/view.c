@@ -10,6 +10,16 @@ const char *const viz_mode_names[] = { "kind", "owner", "byte", "entropy", "heat
 
 static const float default_fov = 35;
 
+const struct viz_bounds viz_bounds_none = { { 1e9f, 1e9f, 1e9f }, { -1e9f, -1e9f, -1e9f } };
+
+void viz_bounds_explode(struct viz_bounds *bounds, float explode)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		bounds->low[i] += floorf(bounds->low[i] / 128) * 128 * explode;
+		bounds->high[i] += floorf((bounds->high[i] - 1) / 128) * 128 * explode;
+	}
+}
+
 void viz_view_init(struct viz_view *view, uint32_t width, uint32_t height)
 {
 	*view = (struct viz_view){

@@ -66,6 +66,11 @@ struct viz_bounds {
 	float low[3], high[3];
 };
 
+extern const struct viz_bounds viz_bounds_none; /* holds nothing; grows by joining */
+
+/* Where a box goes when blocks of 128^3 move apart by this fraction of their side. */
+void viz_bounds_explode(struct viz_bounds *bounds, float explode);
+
 /* Defaults: solid, all of the volume, kind colours, light and lines on. */
 void viz_view_init(struct viz_view *view, uint32_t width, uint32_t height);
 
