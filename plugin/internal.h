@@ -10,6 +10,8 @@
 #define PLUGIN_MAX_BLOCK_INSNS 512u
 #define PLUGIN_MAX_BLOCK_BYTES (PLUGIN_MAX_BLOCK_INSNS * 15u)
 
+#define PLUGIN_IDLE_HEADS 4096u
+
 struct vcpu {
 	/* Ring writer. */
 	uint64_t head; /* words written; the helper thread reads it to publish */
@@ -26,9 +28,11 @@ struct vcpu {
 	struct glib_bytes *buffer;
 	struct qemu_plugin_register *gpr[16];
 	struct qemu_plugin_register *xmm[16];
-	struct qemu_plugin_register *cr0_reg, *cr3_reg, *cr4_reg, *cs_reg, *eflags_reg,
-		*efer_reg;
+	struct qemu_plugin_register *cr3_reg, *cr4_reg, *cs_reg, *eflags_reg, *efer_reg;
 	bool present;
+	/* Offload. */
+	uint8_t *tables; /* room for gathered tables, GB_KERNEL_MAX_TABLE per stream */
+	uint8_t idle_entries[PLUGIN_IDLE_HEADS]; /* entries in a row that came to nothing */
 } __attribute__((aligned(128)));
 
 struct ram {
@@ -46,6 +50,9 @@ struct plugin {
 	int resetting; /* atomic: a reset is under way */
 	uint64_t seen_seq; /* request_seq in force */
 	struct ram ram;
+	/* Copied from the request: where RAM lies. */
+	unsigned n_segments;
+	struct gb_ram_segment segment[GB_MAX_RAM_SEGMENTS];
 	struct vcpu vcpu[GB_MAX_VCPUS];
 };
 extern struct plugin plugin;
@@ -108,6 +115,36 @@ void watch_set_cr3(struct vcpu *v, uint64_t cr3);
 void ram_find(const char *path);
 void ram_arm_dirty(void);
 uint64_t ram_gpa(const void *host); /* ~0: not RAM */
+
+void registers_read_xmm(struct vcpu *v, unsigned index, uint64_t ret[2]);
+void registers_write(struct vcpu *v, struct qemu_plugin_register *handle, const void *value,
+		     unsigned bytes);
+
+/* code_pages.c: pages with translated code. */
+int code_pages_init(void);
+void code_pages_clear(void);
+void code_pages_mark(const void *host);
+bool code_pages_hold(uint64_t offset); /* in the RAM file */
+
+/* kernels.c: native kernels in use. */
+struct loaded {
+	struct gb_kernel k; /* our copy; its statistics are not used */
+	struct gb_kernel *shared; /* where statistics go */
+	bool used;
+	uint8_t *image;
+	uint64_t image_bytes;
+	gb_kernel_plan *plan;
+	gb_kernel_run *run;
+};
+void kernels_update(void);
+struct loaded *kernels_find(uint64_t gva, const uint8_t *bytes, unsigned n);
+
+/* offload.c: running them. */
+int offload_init(void);
+void offload_clear(void);
+void offload_translate(struct qemu_plugin_tb *tb, const uint8_t *bytes, unsigned n_bytes,
+		       unsigned n_insns);
+void offload_mark_gva(uint64_t gva);
 
 /* helper.c: the thread that publishes. */
 int helper_start(void);

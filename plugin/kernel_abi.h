@@ -37,7 +37,8 @@
 #define GB_KERNEL_MAX_LOOP_BYTES 1024u
 
 /* Registers in x86 encoding order: rax rcx rdx rbx rsp rbp rsi rdi r8..r15. Only registers
- * named in the kernel's `in` masks hold values; only those in `out` are written back. */
+ * named in the kernel's masks hold values; only those in `out` are written back. EFLAGS is not
+ * here: QEMU shows a plugin neither the arithmetic flags nor the direction flag. */
 struct gb_regs {
 	uint64_t gpr[16];
 	uint64_t xmm[16][2]; /* low half first */
@@ -109,8 +110,8 @@ struct gb_kernel {
 	uint64_t id; /* first 8 bytes of the kernel's hash, for people */
 	uint64_t cr3; /* only under this page table (bits 12..51); 0: any */
 	uint64_t gva; /* only at this address of the head; 0: anywhere */
-	uint64_t in; /* mask by register number: what plan() and run() look at */
-	uint64_t out; /* mask: what run() changes */
+	uint64_t in_gpr, in_xmm; /* masks: registers that plan() and run() look at */
+	uint64_t out_gpr, out_xmm; /* masks: registers that run() changes; never rsp */
 	uint64_t code_offset; /* image inside the kernel code area */
 	uint64_t code_bytes;
 	uint32_t plan_offset, run_offset; /* entries inside the image */
@@ -120,7 +121,7 @@ struct gb_kernel {
 	uint32_t head_offset; /* of the head inside them */
 	uint32_t n_insns; /* guest instructions of one iteration, for the statistics */
 	uint32_t tcg_ps; /* picoseconds per iteration under TCG, measured; 0 unknown */
-	uint64_t reserved[4];
+	uint64_t reserved[2];
 	uint8_t loop[GB_KERNEL_MAX_LOOP_BYTES];
 	/* 1152: written by P */
 	uint32_t refusal; /* enum gb_kernel_refusal */

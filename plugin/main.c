@@ -63,9 +63,16 @@ static void on_translate(QEMU_TB_ARGS)
 		return;
 	if (plugin.active.mode >= GB_MODE_BLOCK && gva >> 63)
 		watch_cr3_writes(tb, n_insns);
-	if (plugin.active.mode == GB_MODE_OFF || !block_wanted(gva))
+	bool watched = plugin.active.mode != GB_MODE_OFF && block_wanted(gva);
+	if (!watched && !plugin.active.offload)
 		return;
 	unsigned n_bytes = block_bytes(tb, n_insns, bytes);
+#if GB_API >= 7
+	if (plugin.active.offload)
+		offload_translate(tb, bytes, n_bytes, n_insns);
+#endif
+	if (!watched)
+		return;
 	uint64_t gpa = ram_gpa(qemu_plugin_insn_haddr(qemu_plugin_tb_get_insn(tb, 0)));
 	uint32_t block =
 		blocks_add(gva, gpa, bytes, n_bytes, n_insns, gva >> 63 ? 0 : registers_cr3());
@@ -105,7 +112,7 @@ static void register_callbacks(void)
 		qemu_plugin_register_vcpu_discon_cb(
 			plugin.id, QEMU_DISCON_INTERRUPT | QEMU_DISCON_EXCEPTION,
 			on_discon QEMU_USER);
-	if (plugin.active.mode != GB_MODE_OFF || !has_discon)
+	if (plugin.active.mode != GB_MODE_OFF || plugin.active.offload || !has_discon)
 		qemu_plugin_register_vcpu_tb_trans_cb(plugin.id, on_translate QEMU_USER);
 }
 
@@ -129,6 +136,17 @@ static void start_records(void)
 	}
 }
 
+#if GB_API >= 7
+/* Copied once: walks must not see the list change. */
+static void take_segments(const struct gb_control *c)
+{
+	unsigned n = __atomic_load_n(&c->n_ram_segments, __ATOMIC_RELAXED);
+	plugin.n_segments = n < GB_MAX_RAM_SEGMENTS ? n : GB_MAX_RAM_SEGMENTS;
+	for (unsigned i = 0; i < plugin.n_segments; i++)
+		plugin.segment[i] = c->ram_segment[i];
+}
+#endif
+
 static void apply_request(void)
 {
 	struct gb_control *c = plugin.control;
@@ -140,9 +158,16 @@ static void apply_request(void)
 		blocks_clear();
 		count_clear();
 	}
+	wanted.offload = GB_API >= 7 && wanted.offload && plugin.ram.host;
 	plugin.active = wanted;
 	plugin.seen_seq = seq;
 	c->mode = wanted.mode;
+	c->offload = wanted.offload;
+#if GB_API >= 7
+	take_segments(c);
+	offload_clear();
+	kernels_update();
+#endif
 	__atomic_store_n(&c->applied_seq, seq, __ATOMIC_RELEASE); /* pairs: glassbox waiting */
 }
 
@@ -177,6 +202,15 @@ static void attach_ring(unsigned index)
 	v->sample_left = plugin.active.sample_every;
 }
 
+/* Address space only; pages come with the first gathered table. */
+static uint8_t *reserve_tables(void)
+{
+	size_t bytes = (size_t)GB_KERNEL_MAX_STREAMS * GB_KERNEL_MAX_TABLE;
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return at == MAP_FAILED ? NULL : at;
+}
+
 static void on_vcpu_init(QEMU_VCPU_ARGS)
 {
 	if (vcpu >= plugin.n_vcpus)
@@ -185,9 +219,14 @@ static void on_vcpu_init(QEMU_VCPU_ARGS)
 	    GB_DIRTY_UNTRIED) {
 		ram_find(ram_path);
 		ram_arm_dirty();
+#if GB_API >= 7
+		if (code_pages_init())
+			plugin.ram.host = NULL; /* no offload without knowing where code is */
+#endif
 		helper_start();
 	}
 	registers_find(&plugin.vcpu[vcpu]);
+	plugin.vcpu[vcpu].tables = reserve_tables();
 	__atomic_store_n(&plugin.vcpu[vcpu].present, true, __ATOMIC_RELEASE);
 }
 
@@ -295,6 +334,15 @@ static void choose_ram_path(const struct options *o)
 	snprintf(ram_path, sizeof(ram_path), "%.*s-ram", (int)stem, o->control);
 }
 
+static int offload_init_if_possible(void)
+{
+#if GB_API >= 7
+	return offload_init();
+#else
+	return 0;
+#endif
+}
+
 int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc,
 			char **argv)
 {
@@ -312,7 +360,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
 	if (plugin.n_vcpus > GB_MAX_VCPUS)
 		plugin.n_vcpus = GB_MAX_VCPUS;
 	choose_ram_path(&o);
-	if (create_file(&o) || blocks_init() || count_init()) {
+	if (create_file(&o) || blocks_init() || count_init() || offload_init_if_possible()) {
 		fprintf(stderr, "glassbox plugin: cannot set up %s: %m\n", o.control);
 		return -1;
 	}

@@ -1,0 +1,98 @@
+#include "walk.h"
+
+#include <string.h>
+
+#include "internal.h"
+
+enum {
+	PRESENT = 1 << 0,
+	WRITE = 1 << 1,
+	USER = 1 << 2,
+	ACCESSED = 1 << 5,
+	DIRTY = 1 << 6,
+	LARGE = 1 << 7,
+};
+static const uint64_t ADDRESS = 0x000ffffffffff000ull;
+static const uint64_t KEY = 0x7800000000000000ull; /* protection key: only 0 is served */
+/* Without a description of memory only what is RAM on every PC at its own address. */
+static const uint64_t VIDEO_START = 0xa0000, VIDEO_END = 0x100000, LOW_END = 0x80000000;
+
+bool walk_ram_offset(uint64_t gpa, uint64_t bytes, uint64_t *offset_ret)
+{
+	if (gpa < VIDEO_END && gpa + bytes > VIDEO_START)
+		return false;
+	if (!plugin.n_segments) {
+		*offset_ret = gpa;
+		return gpa < LOW_END && bytes <= plugin.ram.bytes &&
+		       gpa <= plugin.ram.bytes - bytes;
+	}
+	for (unsigned i = 0; i < plugin.n_segments; i++) {
+		const struct gb_ram_segment *s = &plugin.segment[i];
+		if (gpa < s->gpa || bytes > s->bytes || gpa - s->gpa > s->bytes - bytes)
+			continue;
+		*offset_ret = s->file_offset + (gpa - s->gpa);
+		return bytes <= plugin.ram.bytes && *offset_ret <= plugin.ram.bytes - bytes;
+	}
+	return false;
+}
+
+static bool read_entry(uint64_t gpa, uint64_t *ret)
+{
+	uint64_t offset;
+	if (!walk_ram_offset(gpa, 8, &offset))
+		return false;
+	*ret = __atomic_load_n((uint64_t *)(plugin.ram.host + offset), __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool canonical(uint64_t gva, unsigned levels)
+{
+	unsigned unused = 64 - (12 + 9 * levels);
+	return (uint64_t)((int64_t)(gva << unused) >> unused) == gva;
+}
+
+/* The leaf entry and its page size; all permission bits met on the way are and-ed. */
+static enum gb_plan_result find_leaf(const struct walk_space *space, uint64_t gva,
+				     uint64_t *leaf_ret, uint64_t *allowed_ret,
+				     unsigned *shift_ret)
+{
+	uint64_t table = space->root, allowed = WRITE | USER;
+	for (unsigned level = space->levels; level >= 1; level--) {
+		unsigned shift = 12 + 9 * (level - 1);
+		uint64_t entry;
+		if (!read_entry((table & ADDRESS) + (gva >> shift & 511) * 8, &entry))
+			return GB_PLAN_DEVICE;
+		if (!(entry & PRESENT) || !(entry & ACCESSED))
+			return GB_PLAN_PAGE;
+		allowed &= entry;
+		if (level == 1 || (level <= 3 && (entry & LARGE))) {
+			*leaf_ret = entry;
+			*allowed_ret = allowed;
+			*shift_ret = shift;
+			return GB_PLAN_GO;
+		}
+		table = entry;
+	}
+	return GB_PLAN_PAGE;
+}
+
+enum gb_plan_result walk(const struct walk_space *space, uint64_t gva, bool write,
+			 struct walk_page *ret)
+{
+	uint64_t leaf, allowed;
+	unsigned shift;
+	if (!canonical(gva, space->levels))
+		return GB_PLAN_PAGE;
+	enum gb_plan_result found = find_leaf(space, gva, &leaf, &allowed, &shift);
+	if (found != GB_PLAN_GO)
+		return found;
+	bool page_is_user = allowed & USER;
+	if (page_is_user != space->user || (leaf & KEY))
+		return GB_PLAN_PRIVILEGE;
+	if (write && (!(allowed & WRITE) || !(leaf & DIRTY)))
+		return GB_PLAN_PAGE;
+	ret->bytes = 1ull << shift;
+	ret->gva = gva & ~(ret->bytes - 1);
+	uint64_t gpa = leaf & ADDRESS & ~(ret->bytes - 1);
+	return walk_ram_offset(gpa, ret->bytes, &ret->offset) ? GB_PLAN_GO : GB_PLAN_DEVICE;
+}

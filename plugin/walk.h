@@ -1,0 +1,29 @@
+/* The guest's page tables, walked in software for a kernel's memory: stricter than the
+ * processor. A page counts as ready only if the access could not fault, would change no table
+ * entry, and lies in ordinary RAM. Thread: the vCPU's, inside a callback. */
+#ifndef PLUGIN_WALK_H
+#define PLUGIN_WALK_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel_abi.h"
+
+struct walk_space { /* as the vCPU's control registers say */
+	uint64_t root; /* physical address of the top table */
+	unsigned levels; /* 4 or 5 */
+	bool user; /* the code runs in ring 3 */
+};
+
+struct walk_page {
+	uint64_t gva; /* of the page */
+	uint64_t bytes; /* 4K, 2M, 1G */
+	uint64_t offset; /* of the page in the RAM file */
+};
+
+/* GB_PLAN_GO, or why the page is not ready: PAGE, DEVICE, PRIVILEGE. */
+enum gb_plan_result walk(const struct walk_space *space, uint64_t gva, bool write,
+			 struct walk_page *ret);
+
+/* Offset in the RAM file of [gpa, gpa + bytes); false: not ordinary RAM. */
+bool walk_ram_offset(uint64_t gpa, uint64_t bytes, uint64_t *offset_ret);
+#endif
