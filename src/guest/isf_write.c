@@ -21,6 +21,7 @@
 #include "guest/btf.h"
 #include "guest/field.h"
 #include "guest/guest.h"
+#include "guest/internal.h"
 #include "guest/isf_sink.h"
 #include "guest/symtab.h"
 
@@ -485,6 +486,33 @@ static void put_symbol(struct writer *w, const struct symbol *symbol)
 	isf_put_text(w->sink, "}");
 }
 
+/* Kernels before 6.12 do not list the symbols of the table itself. */
+static void put_table_symbols(struct writer *w)
+{
+	const struct guest *guest = w->guest;
+	const struct kallsyms *k = &guest->kallsyms;
+	uint64_t base = guest->kallsyms_gpa - guest->image_delta, found;
+	uint64_t after = align_up(k->offsets + 4ull * k->count, 8);
+	const struct {
+		const char *name;
+		uint64_t offset;
+		bool exists;
+	} tables[] = {
+		{ "kallsyms_num_syms", k->num_syms, true },
+		{ "kallsyms_names", k->names, true },
+		{ "kallsyms_markers", k->markers, true },
+		{ "kallsyms_token_table", k->token_table, true },
+		{ "kallsyms_token_index", k->token_index, true },
+		{ "kallsyms_offsets", k->offsets, k->addressing != KALLSYMS_ABSOLUTE },
+		{ "kallsyms_relative_base", after, k->relative_base != 0 },
+	};
+	for (size_t i = 0; guest->has_kallsyms && i < sizeof(tables) / sizeof(tables[0]); i++)
+		if (tables[i].exists && !symtab_find(w->symbols, tables[i].name, &found))
+			put_symbol(w, &(struct symbol){ .name = tables[i].name,
+							.address = base + tables[i].offset,
+							.type = 'r' });
+}
+
 /* Only the first symbol of a name: a JSON object has each key once. */
 static void put_symbols(struct writer *w)
 {
@@ -495,6 +523,7 @@ static void put_symbols(struct writer *w)
 		if (symtab_find(w->symbols, symbol.name, &first) && first == symbol.address)
 			put_symbol(w, &symbol);
 	}
+	put_table_symbols(w);
 	isf_put_text(w->sink, "}");
 }
 
