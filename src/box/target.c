@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/phys_mem.h"
 #include "guest/guest.h"
+#include "guest/symbols_file.h"
 #include "vm/dump.h"
 #include "vm/state.h"
 #include "vm/vm.h"
@@ -16,6 +17,7 @@ struct target {
 	struct phys_mem *dump; /* NULL for a VM */
 	struct guest *guest; /* NULL until asked for */
 	bool no_cache;
+	char *symbols; /* file with symbols to use, or NULL */
 };
 
 void target_destroy(struct target *target)
@@ -25,6 +27,7 @@ void target_destroy(struct target *target)
 	guest_destroy(target->guest);
 	phys_mem_destroy(target->dump);
 	vm_close(target->vm);
+	free(target->symbols);
 	free(target->name);
 	free(target);
 }
@@ -43,6 +46,7 @@ struct error *target_open(const struct target_params *params, struct target **re
 	TRY(error_alloc(1, sizeof(*target), &target));
 	target->name = strdup(params->file ? params->file : params->vm);
 	target->no_cache = params->no_cache;
+	target->symbols = params->symbols ? strdup(params->symbols) : NULL;
 	struct error *err = target->name ? open_memory(params, target)
 					 : error_create(ERR_MEMORY, "no memory for a target");
 	if (err) {
@@ -96,9 +100,16 @@ struct error *target_guest(struct target *target, struct guest **ret)
 	if (!target->guest) {
 		AUTO(own_free) char *path = NULL;
 		TRY(cache_path(target, &path));
+		struct symbols_file given = { 0 };
+		if (target->symbols)
+			TRY(symbols_file_read(target->symbols, &given));
 		struct guest_params params = { .cache_path = path,
-					       .ignore_cache = target->no_cache };
+					       .ignore_cache = target->no_cache,
+					       .symbols = TAKE(given.symbols),
+					       .types = TAKE(given.types),
+					       .source_name = given.source };
 		struct error *err = guest_open(target_memory(target), &params, &target->guest);
+		symbols_file_deinit(&given);
 		if (err) {
 			/* A VM that ended meanwhile is the better explanation. */
 			struct error *dead = target_check_alive(target);

@@ -398,6 +398,31 @@ static void settle_absolute(struct guest *guest, const struct claim *info)
 	name_sources(guest, info_agrees, symbols.made, guest->has_kernel_space);
 }
 
+/* Symbols from a file are at the addresses the kernel was linked at. Where the banner is found
+ * tells their physical place; from there it goes on as with a pc-relative table. */
+static void settle_given(struct guest *guest)
+{
+	uint64_t banner, banner_gpa, text;
+	if (guest->given_settled)
+		return;
+	guest->given_settled = true;
+	if (!find_symbol(guest, "linux_banner", &banner) ||
+	    !probe_for_banner(guest, banner, &banner_gpa)) {
+		guest_add_doubt(guest, "the symbols of the %s do not fit this memory",
+				guest->symbol_source);
+		return;
+	}
+	if (!find_symbol(guest, "_text", &text) && !find_symbol(guest, "_stext", &text))
+		text = KERNEL_MAP_64;
+	uint64_t linked_delta = banner_gpa - banner;
+	if (guest->word_bytes == 8) {
+		symtab_slide(guest->symbols, text, UINT64_MAX, linked_delta);
+		struct claim tables = claim_of_page_tables(guest, banner_gpa);
+		symtab_slide(guest->symbols, text + linked_delta, UINT64_MAX + linked_delta,
+			     tables.made ? -tables.delta : -linked_delta);
+	}
+}
+
 /* --- types ---------------------------------------------------------------------------- */
 
 static bool btf_between_symbols(struct guest *guest)
@@ -499,9 +524,11 @@ static void verify(struct guest *guest)
 
 static void forget_attempt(struct guest *guest)
 {
-	if (!guest->types_given) {
+	if (!guest->symbols_given) {
 		symtab_destroy(guest->symbols);
 		guest->symbols = NULL;
+	}
+	if (!guest->types_given) {
 		btf_destroy(guest->types);
 		guest->types = NULL;
 	}
@@ -526,9 +553,13 @@ static bool attempt(struct guest *guest)
 		if (!guest_symtab(guest))
 			return false;
 	}
-	snprintf(guest->symbol_source, sizeof(guest->symbol_source),
-		 guest->has_kallsyms ? "kallsyms in RAM (%s layout)" : "VMCOREINFO only",
-		 guest->kallsyms.layout);
+	if (guest->symbols_given)
+		settle_given(guest);
+	else
+		snprintf(guest->symbol_source, sizeof(guest->symbol_source),
+			 guest->has_kallsyms ? "kallsyms in RAM (%s layout)"
+					     : "VMCOREINFO only",
+			 guest->kallsyms.layout);
 	if (guest->has_kallsyms && guest->kallsyms.addressing == KALLSYMS_PC_RELATIVE)
 		settle_relative(guest, &info);
 	else

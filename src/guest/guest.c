@@ -16,7 +16,7 @@ static struct error *open_into(struct guest *guest, struct guest_params *params)
 	}
 	guest_begin(guest);
 	/* What the person gives is not in the cache's key. */
-	bool may_cache = !guest->types_given && guest->cache_path;
+	bool may_cache = !guest->types_given && !guest->symbols_given && guest->cache_path;
 	if (may_cache && !params->ignore_cache && guest_cache_load(guest))
 		return NULL;
 	return guest_discover(guest);
@@ -33,11 +33,15 @@ struct error *guest_open(struct phys_mem *mem, struct guest_params *params, stru
 	}
 	guest->mem = mem;
 	guest->word_bytes = 8;
-	guest->types_given = params->types || params->symbols;
+	guest->types_given = params->types;
+	guest->symbols_given = params->symbols;
 	guest->symbols = TAKE(params->symbols);
 	guest->types = TAKE(params->types);
-	if (params->source_name)
+	if (params->source_name && guest->types_given)
 		snprintf(guest->type_source, sizeof(guest->type_source), "%s",
+			 params->source_name);
+	if (params->source_name && guest->symbols_given)
+		snprintf(guest->symbol_source, sizeof(guest->symbol_source), "%s",
 			 params->source_name);
 	err = open_into(guest, params);
 	if (err) {
@@ -53,7 +57,7 @@ void guest_destroy(struct guest *guest)
 	if (!guest)
 		return;
 	if (guest->memos_changed && guest->cache_path && !guest->types_given &&
-	    guest->has_kernel_space)
+	    !guest->symbols_given && guest->has_kernel_space)
 		guest_cache_save(guest);
 	guest_forget_notes(guest);
 	VEC_FREE(&guest->notes);

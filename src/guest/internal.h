@@ -44,7 +44,8 @@ struct guest {
 	size_t btf_bytes;
 	struct btf *types; /* NULL until indexed */
 	bool types_failed;
-	bool types_given; /* types and symbols came from the person */
+	bool types_given, symbols_given; /* they came from the person */
+	bool given_settled; /* the symbols given have been moved to where the kernel is */
 
 	uint64_t image_delta; /* gpa - gva of the kernel image */
 	bool has_delta;
