@@ -1,0 +1,52 @@
+/* Kernels in a VM's shared file: puts compiled kernels into the plugin's slots, switches
+ * offload on and off, reads what they did. Thread: one per trace source. */
+#ifndef OFFLOAD_SLOTS_H
+#define OFFLOAD_SLOTS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/own.h"
+#include "plugin/kernel_abi.h"
+struct error;
+struct mcode_image;
+struct trace_source;
+
+struct offload_kernel {
+	uint64_t id; /* first 8 bytes of the kernel's hash */
+	const uint8_t *loop; /* exact code bytes */
+	uint32_t loop_bytes;
+	uint32_t head_offset;
+	uint64_t gva; /* only at this address; 0: anywhere */
+	uint64_t cr3; /* only under this page table; 0: any */
+	uint32_t n_insns; /* of one iteration */
+	uint32_t tcg_ps; /* per iteration under TCG; 0: unknown */
+	uint32_t min_iterations; /* 0: the plugin's default */
+	const struct mcode_image *image;
+};
+
+/* Fails: ERR_UNSUPPORTED when this QEMU's plugin cannot offload. */
+struct error *offload_check(struct trace_source *source);
+
+/* Puts kernels into free slots, up to as many as there are; the same id is put once. Nothing
+ * runs before offload_switch. *n_ret: how many are in slots afterwards. Fails: ERR_LIMIT when
+ * slots or code space are full. */
+struct error *offload_put(struct trace_source *source, const struct offload_kernel *kernels,
+			  size_t n, size_t *n_ret);
+
+/* Takes every kernel out; the plugin forgets them at the next switch. */
+struct error *offload_clear_slots(struct trace_source *source);
+
+/* Tells the plugin where RAM lies, from (gpa, bytes, file offset) triples. */
+struct error *offload_ram(struct trace_source *source, const uint64_t (*segments)[3], size_t n);
+
+/* Switches, and makes the plugin take over what was put. The watching mode stays as it is. */
+struct error *offload_switch(struct trace_source *source, bool on);
+
+/* A slot as it is now; false: empty. */
+struct error *offload_slot(struct trace_source *source, unsigned index, struct gb_kernel *ret,
+			   bool *used_ret);
+
+/* Words for a plan result and for a refusal. */
+const char *offload_reason(unsigned plan_result);
+const char *offload_refusal(unsigned refusal);
+#endif

@@ -1,0 +1,137 @@
+"""Native kernels in a real guest: same checksums, faults in the middle, short loops, switching off, several vCPUs."""
+import pytest
+
+from plugin_guest import Guest, compile_kernel, loop_of, missing
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+XOR = {'in_gpr': ('rax', 'rcx', 'rdx', 'rsi', 'rdi'), 'out_gpr': ('rax', 'r8')}
+
+
+@pytest.fixture(scope='module')
+def xor():
+    loop = loop_of('loop_xor', r'xor +\(%rdx,%rax,4\),%r8d')
+    return compile_kernel('xor') + (loop,)
+
+
+@pytest.fixture(scope='module', params=[(1, 'max'), (2, 'qemu64')], ids=['1 vCPU 5-level', '2 vCPUs 4-level'])
+def guest(request, xor):
+    smp, cpu = request.param
+    with Guest(smp=smp, cpu=cpu) as g:
+        yield g
+
+
+def put(guest, xor, index=0, **more):
+    image, plan, run, loop = xor
+    guest.control.kernel_put(index, image, plan, run, loop, **{**XOR, **more})
+
+
+def clear(guest):
+    for i in range(4):
+        guest.control.kernel_retire(i)
+    guest.control.request(offload=0)
+
+
+def test_same_result_and_faster(guest, xor):
+    off = guest.workload('xor', 1 << 20, 50)
+    put(guest, xor)
+    guest.control.request(offload=1)
+    on = guest.workload('xor', 1 << 20, 50)
+    stats = guest.control.kernel(0)
+    clear(guest)
+    assert on[0] == off[0]
+    assert stats['executions'] >= 50 and stats['iterations'] == 50 * ((1 << 18) - 2)
+    assert stats['bytes'] == 12 * stats['iterations']
+    assert off[1] / on[1] > 3, (off, on)
+
+
+@pytest.mark.parametrize('size', [64, 256, 320, 4096, 4160, 12352, 65536])
+def test_sizes(guest, xor, size):
+    off = guest.workload('xor', size, 7)
+    put(guest, xor, least=2)
+    guest.control.request(offload=1)
+    on = guest.workload('xor', size, 7)
+    clear(guest)
+    assert on[0] == off[0]
+
+
+def test_everything_else_is_unharmed(guest, xor):
+    off = guest.workload('all', 1 << 16, 2)
+    put(guest, xor, least=2)
+    guest.control.request(offload=1)
+    on = guest.workload('all', 1 << 16, 2)
+    clear(guest)
+    assert {n: c for n, (c, _) in on.items()} == {n: c for n, (c, _) in off.items()}
+
+
+def test_two_processes_share_the_code(guest, xor):
+    one = guest.workload('xor', 1 << 18, 40)[0]
+    put(guest, xor)
+    guest.control.request(offload=1)
+    text = guest.run('for i in 1 2 3 4; do workload xor 262144 40 & done; wait')
+    stats = guest.control.kernel(0)
+    clear(guest)
+    assert text.count(f'checksum={one}') == 4, text
+    assert stats['iterations'] > 4 * 39 * 65000
+
+
+def test_short_loops_are_left_alone(guest, xor):
+    put(guest, xor, least=1000000)
+    guest.control.request(offload=1)
+    on = guest.workload('xor', 4096, 300)
+    stats = guest.control.kernel(0)
+    clear(guest)
+    assert stats['iterations'] == 0
+    assert stats['failures']['short'] == stats['entries'] < 300, 'asked ever more rarely'
+    assert on[0] == guest.workload('xor', 4096, 300)[0]
+
+
+def test_a_kernel_that_does_not_fit_is_not_attached(guest, xor):
+    image, plan, run, loop = xor
+    guest.control.kernel_put(0, image, plan, run, loop[:-3] + b'\x01' + loop[-2:], **XOR)
+    guest.control.request(offload=1)
+    guest.workload('xor', 1 << 16, 10)
+    stats = guest.control.kernel(0)
+    clear(guest)
+    assert stats['heads'] == stats['entries'] == 0
+
+
+def test_other_address_space_is_refused(guest, xor):
+    put(guest, xor, cr3=0x1000)
+    guest.control.request(offload=1)
+    guest.workload('xor', 1 << 16, 10)
+    stats = guest.control.kernel(0)
+    clear(guest)
+    assert stats['iterations'] == 0 and stats['failures'].get('cr3', 0) > 0
+
+
+def test_bad_slots_are_refused(guest, xor):
+    image, plan, run, loop = xor
+    put(guest, xor, 0, code_offset=(8 << 20) - 8 - len(image) // 8 * 8)
+    guest.control.kernel_put(0, image, 1 << 30, run, loop, **XOR)
+    guest.control.kernel_put(1, image, plan, run, b'', **XOR)
+    guest.control.kernel_put(2, image, plan, run, loop, in_gpr=('rax',), out_gpr=('rsp',))
+    guest.control.kernel_put(3, image, plan, run, loop, features=64, **XOR)
+    guest.control.request(offload=1)
+    assert [guest.control.kernel(i)['refusal'] for i in range(4)] == [1, 2, 5, 3]
+    assert guest.run('echo alive').strip() == 'alive'
+    clear(guest)
+
+
+def test_off_means_off(guest, xor):
+    put(guest, xor)
+    guest.control.request(offload=1)
+    guest.workload('xor', 1 << 16, 10)
+    guest.control.request(offload=0)
+    before = guest.control.kernel(0)['entries']
+    guest.workload('xor', 1 << 16, 10)
+    assert guest.control.kernel(0)['entries'] == before
+    clear(guest)
+
+
+def test_while_tracing(guest, xor):
+    off = guest.workload('xor', 1 << 16, 10)
+    put(guest, xor)
+    for mode in ('count', 'block', 'full'):
+        guest.control.request(mode, offload=1)
+        assert guest.workload('xor', 1 << 16, 10)[0] == off[0]
+    clear(guest)

@@ -1,0 +1,158 @@
+"""The plugin's watching half on a real guest, and `hot` and `trace` on top of it."""
+import json
+import os
+import struct
+import subprocess
+import time
+
+import pytest
+
+from plugin_guest import BUILD, Guest, missing
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+GLASSBOX = os.path.join(BUILD, 'glassbox')
+
+
+@pytest.fixture(scope='module')
+def guest():
+    with Guest() as g:
+        yield g
+
+
+def records(control, start, end):
+    """Words of vCPU 0's ring."""
+    size = control.ring_bytes // 8
+    base = control.area['rings'][0]
+    return [struct.unpack_from('<Q', control.map, base + 8 * (p % size))[0] for p in range(start, end)]
+
+
+def test_dirty_tracking_is_armed(guest):
+    assert guest.control.dirty_state == 1, guest.control.dirty_errno
+    assert guest.control.ram_bytes == 256 << 20
+    assert guest.control.pid == guest.process.pid
+
+
+def test_modes_change_without_restart(guest):
+    c = guest.control
+    for mode, value in (('count', 1), ('off', 0), ('block', 2), ('full', 3), ('count', 1), ('off', 0)):
+        c.request(mode)
+        assert c.mode == value
+        head = c.ring()[0]
+        guest.run('workload sum 65536 20')
+        grew = c.ring()[0] - head
+        assert (grew > 1000) == (mode in ('block', 'full')), (mode, grew)
+        c.set_tail(c.ring()[0])
+
+
+def test_counts_see_the_hot_loop(guest):
+    c = guest.control
+    c.request('count', clear=7)
+    guest.run('workload xor 65536 100')
+    seq = c.counts_seq
+    while c.counts_seq < seq + 2:
+        time.sleep(0.01)
+    n = c.n_blocks
+    counts = struct.unpack_from(f'<{n}Q', c.map, c.area['counts'][0])
+    c.request('off')
+    # 16384 passes a call: the first in the block that enters the loop, the others in the loop's own block.
+    assert any(abs(count - 100 * 16383) < 100 for count in counts), sorted(counts)[-5:]
+
+
+def test_drops_are_counted_when_nobody_reads(guest):
+    c = guest.control
+    c.set_tail(c.ring()[0])
+    c.request('block')
+    guest.run('workload xor 1048576 20')
+    head, dropped, tail = c.ring()
+    assert dropped > 1000000
+    assert head - tail <= c.ring_bytes // 8
+    assert guest.run('echo alive').strip() == 'alive'
+    c.set_tail(head)
+    guest.run('workload xor 65536 1')
+    words = records(c, head, head + 3)
+    c.request('off')
+    c.set_tail(c.ring()[0])
+    assert words[0] >> 56 == 7 and words[0] & (1 << 56) - 1 >= dropped, 'the first record says how many are missing'
+
+
+def test_address_filter(guest):
+    c = guest.control
+    c.request('block', start=0x1000, end=0x2000)
+    head = c.ring()[0]
+    guest.run('workload xor 65536 10')
+    kinds = {w >> 56 for w in records(c, head, min(c.ring()[0], head + 2000))}
+    c.request('off')
+    c.set_tail(c.ring()[0])
+    assert 1 not in kinds, 'no block lies there'
+
+
+@pytest.fixture(scope='module')
+def demo():
+    name = f'plugtest{os.getpid()}'
+    subprocess.run([GLASSBOX, 'run', '--name', name, '--learn', '--detach'], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, timeout=120)
+    try:
+        console = Console(name)
+        yield name, console
+    finally:
+        subprocess.run([GLASSBOX, 'stop', name, '--force'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+    left = [f for f in os.listdir('/dev/shm') if name in f]
+    assert not left, left
+
+
+class Console:
+    """Types into a demo guest's console."""
+
+    def __init__(self, name):
+        import socket
+        root = os.path.join(os.environ.get('XDG_RUNTIME_DIR', '/run'), 'glassbox', name)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(root + '/console.sock')
+
+    def send(self, line):
+        self.socket.sendall(line.encode() + b'\n')
+
+
+def ask(*args):
+    return json.loads(subprocess.run([GLASSBOX, *args, '--json'], check=True, stdout=subprocess.PIPE, timeout=120).stdout)
+
+
+def test_hot_finds_the_loop_with_its_trip_count(demo):
+    name, console = demo
+    console.send('workload xor 65536 100000 >/dev/null &')
+    time.sleep(2)
+    hot = ask('hot', name, '--ms', '500')
+    assert set(hot[0]) == {'address', 'symbol', 'executions', 'instructions', 'share', 'class'}
+    assert hot[0]['share'] > 0.8 and hot[0]['class'] == 'memory'
+    assert 'workload[' in hot[0]['symbol']
+    loops = ask('hot', name, '--loops', '--ms', '300', '--ring', 'user')
+    best = loops[0]
+    assert best['address'] == hot[0]['address']
+    assert best['innermost'] and best['share'] > 0.8
+    assert best['trips'] == pytest.approx(16384, rel=0.02)
+    assert int(best['high'], 16) - int(best['low'], 16) == 21
+    # The loop over repetitions is around it.
+    outer = [l for l in loops if l['depth'] < best['depth'] or int(l['low'], 16) > int(best['high'], 16)]
+    assert outer
+
+
+def test_trace_files(demo, tmp_path):
+    name, console = demo
+    out = tmp_path / 't.gbtrace'
+    done = ask('trace', name, '-o', str(out), '--ms', '200', '--limit', '64M')
+    data = out.read_bytes()
+    assert data[:8] == b'GBTRACE1' and done['words'] > 10000
+    at, types = 8, []
+    while at < len(data):
+        kind, _, length = struct.unpack_from('<IIQ', data, at)
+        types.append(kind)
+        at += 16 + (length + 7) // 8 * 8
+    assert at == len(data) and types[0] == 1 and types[-1] == 6 and {2, 3, 4} <= set(types)
+    folded = tmp_path / 't.folded'
+    ask('trace', name, '-o', str(folded), '--ms', '100', '--format', 'folded')
+    lines = folded.read_text().splitlines()
+    assert lines and all(line.rsplit(' ', 1)[1].isdigit() for line in lines)
+    assert any('workload[' in line for line in lines)
+    drcov = tmp_path / 't.drcov'
+    ask('trace', name, '-o', str(drcov), '--ms', '100', '--format', 'drcov')
+    assert drcov.read_bytes().startswith(b'DRCOV VERSION: 2\n')
