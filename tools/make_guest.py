@@ -247,7 +247,8 @@ def main():
         'package': read(os.path.join(args.kernel, 'package')).decode().strip(),
         'release': banner.split()[2] if banner else None, 'banner': banner, 'pvh': pvh,
         'vmlinuz': 'vmlinuz', 'vmlinux': 'vmlinux', 'initrd': 'initrd.img',
-        'machine': machine, 'min_mem_mb': min_mem(banner, pvh),
+        # Debian's kernels find the devices of a microvm only by ACPI, so a guest with any has that machine.
+        'machine': machine, 'machine_devices': 'microvm,rtc=on' if pvh else 'q35', 'min_mem_mb': min_mem(banner, pvh),
         'append': APPEND + ' initcall_blacklist=' + ','.join(BLACKLIST),
         'append_kaslr': 'console=ttyS0 quiet reboot=t panic=-1 cryptomgr.notests',
         'first_line': 'glassbox guest: userspace', 'ready_line': 'glassbox guest: ready',

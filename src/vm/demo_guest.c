@@ -84,8 +84,9 @@ struct error *demo_guest_fill(const char *profile, bool is_kaslr, struct vm_spec
 	spec->initrd = spec->initrd ? spec->initrd : ret->initrd;
 	if (!spec->append)
 		spec->append = is_kaslr && append_kaslr ? append_kaslr : text(ret, "append");
+	bool has_devices = spec->disks || spec->net || spec->forwards;
 	if (!spec->machine && !is_kaslr && !spec->is_i386 && !spec->iso)
-		spec->machine = text(ret, "machine");
+		spec->machine = text(ret, has_devices ? "machine_devices" : "machine");
 	const char *arch = text(ret, "arch");
 	spec->is_i386 = spec->is_i386 || (arch && !strcmp(arch, "i386"));
 	if (!spec->mem_bytes)
