@@ -15,7 +15,7 @@ fn colour_of_index(page: u32, byte: u32) -> vec4<f32> {
     return vec4(0.0);
   }
   let facts = pages[page];
-  if (facts.x == NONE || (facts.y & PAGE_HIDDEN) != 0u) {
+  if (facts.x == NONE || (facts.y & (PAGE_HIDDEN | PAGE_DATA)) != PAGE_DATA) {
     return vec4(0.0);
   }
   let value = ram_byte(facts.x, byte);
