@@ -1,0 +1,82 @@
+// @ts-check
+/** What is known about one address: its page, its bytes, the instructions there. */
+import { query } from "../api.js";
+import { h } from "../dom.js";
+import { set, view, watch } from "../store.js";
+
+const BYTES_SHOWN = 512;
+let asked = 0;
+
+/** @param {any} page */
+function facts(page) {
+	const owner = [page.owner, page.owner_pid ? `pid ${page.owner_pid}` : ""].filter(Boolean).join(", ");
+	const rows = [["address", page.physical], ["kind", `${page.kind}${page.meaning ? `: ${page.meaning}` : ""}`], ["owner", owner || "—"],
+		["symbol", page.symbol], ["kernel address", page.kernel_address], ["references", page.refcount], ["mapped", page.mapcount],
+		["flags", Array.isArray(page.flags) ? page.flags.join(" ") : page.flags], ["voxel", page.voxel?.join(", ")],
+		["file", page.filesystem && page.owner ? `${page.owner} + ${page.file_offset}` : null]];
+	const list = h("dl", { id: "page-facts" });
+	for (const [name, value] of rows)
+		if (value !== null && value !== undefined && value !== "") list.append(h("dt", {}, String(name)), h("dd", {}, String(value)));
+	for (const mapping of (page.mappings ?? []).slice(0, 8))
+		list.append(h("dt", {}, "mapped by"), h("dd", {}, `${mapping.comm} (pid ${mapping.pid}) at ${mapping.virtual} ${mapping.perms}`));
+	return list;
+}
+
+/** Bytes of the hex string of `read`. @param {string} text */
+const bytesOf = (text) => (text.match(/../g) ?? []).map((pair) => parseInt(pair, 16));
+
+/** The hex view: 16 bytes a line; the chosen byte stands out, a click on a byte chooses it.
+ * @param {number} start @param {number[]} bytes @param {number} chosen */
+function hexView(start, bytes, chosen) {
+	const root = h("div", { class: "hex", id: "hex", role: "grid", "aria-label": "Bytes" });
+	for (let line = 0; line < bytes.length; line += 16) {
+		const row = h("div", { class: "line", role: "row" }, h("span", { class: "dim" }, (start + line).toString(16).padStart(9, "0")));
+		const text = h("span", { class: "ascii" });
+		for (let i = line; i < Math.min(line + 16, bytes.length); i++) {
+			const address = start + i;
+			const mark = address === chosen ? "byte chosen" : bytes[i] ? "byte" : "byte zero";
+			row.append(h("span", { class: mark, role: "gridcell", onclick: () => set({ at: `0x${address.toString(16)}` }) }, bytes[i].toString(16).padStart(2, "0")));
+			text.append(h("span", { class: address === chosen ? "chosen" : "" }, bytes[i] >= 32 && bytes[i] < 127 ? String.fromCharCode(bytes[i]) : "·"));
+		}
+		row.append(text);
+		root.append(row);
+	}
+	return root;
+}
+
+/** @param {any[]} instructions */
+const disassembly = (instructions) => h("div", { class: "code", id: "code" }, ...instructions.slice(0, 40).map((line) =>
+	h("div", {}, h("span", { class: "dim" }, `${line.address}  `), line.text, line.symbol ? h("span", { class: "sym" }, `  ${line.symbol}`) : null)));
+
+async function show() {
+	const root = document.getElementById("inspector");
+	if (!root) return;
+	const turn = ++asked;
+	if (!view.at || !view.vm) {
+		root.replaceChildren(h("p", { class: "dim" }, "Click a voxel to see its address, its owner and its bytes."));
+		return;
+	}
+	const address = Number(view.at);
+	const start = Math.max(0, Math.floor(address / 16) * 16 - 64);
+	const vm = view.vm;
+	const [page, bytes, code] = await Promise.allSettled([query(vm, "page", { address: view.at }),
+		query(vm, "read", { address: `0x${start.toString(16)}`, length: String(BYTES_SHOWN), physical: "true" }),
+		query(vm, "disasm", { address: view.at, physical: "true" })]);
+	if (turn !== asked) return;
+	const parts = [];
+	parts.push(page.status === "fulfilled" ? facts(page.value) : h("p", { class: "error" }, String(page.reason.message)));
+	if (bytes.status === "fulfilled") parts.push(h("h3", {}, "Bytes"), hexView(start, bytesOf(bytes.value.bytes ?? bytes.value.hex ?? ""), address));
+	if (code.status === "fulfilled" && page.status === "fulfilled" && /text|module|cache|code/.test(page.value.kind))
+		parts.push(h("h3", {}, "Instructions"), disassembly(code.value.instructions ?? code.value));
+	root.replaceChildren(...parts);
+}
+
+export function inspectorPanel() {
+	watch(["at", "vm"], show);
+	setTimeout(show, 0);
+	return h("section", { "aria-label": "Inspector" }, h("header", {}, h("h2", {}, "Inspector"),
+		h("input", { id: "goto", type: "text", placeholder: "0x address", "aria-label": "Go to address", onchange: (/** @type {Event} */ event) => {
+			const text = /** @type {HTMLInputElement} */ (event.target).value.trim();
+			if (/^(0x)?[0-9a-f]+$/i.test(text)) set({ at: text.startsWith("0x") ? text : `0x${text}` });
+		} })), h("div", { id: "inspector", class: "scroll" }));
+}

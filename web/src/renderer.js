@@ -1,0 +1,210 @@
+// @ts-check
+/** Draws a scene into a canvas with WebGPU, and picks what lies under a pixel. */
+import { linear, ownerColour } from "./palette.js";
+import { VIEW_BYTES } from "./scene.js";
+import { blitSource, frameSource, pickSource } from "./shaders.js";
+import { vectors } from "./camera.js";
+
+export const MODES = ["kind", "owner", "byte", "entropy", "heat"];
+export const FLAG_AO = 1;
+export const FLAG_EDGES = 2;
+export const FLAG_SELECT = 4;
+
+/** Opens the GPU; null when the browser has none that will do. */
+export async function openDevice() {
+	try {
+		const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+		if (!adapter || adapter.limits.maxStorageBuffersPerShaderStage < 8) return null;
+		const device = await adapter.requestDevice({
+			requiredLimits: {
+				maxStorageBufferBindingSize: Math.min(adapter.limits.maxStorageBufferBindingSize, 2 ** 27),
+				maxBufferSize: Math.min(adapter.limits.maxBufferSize, 2 ** 28),
+			},
+		});
+		return { device, name: adapter.info?.description || adapter.info?.vendor || "WebGPU" };
+	} catch {
+		return null;
+	}
+}
+
+/**
+ * @typedef {object} Look
+ * @property {import("./camera.js").Camera} camera
+ * @property {string} mode
+ * @property {number} explode   0 .. 1
+ * @property {number} opacity   0 .. 1
+ * @property {number[]} clip    low x, y, z, high x, y, z in voxels
+ * @property {number[]} sphere  x, y, z, radius; radius 0: none
+ * @property {number} flags
+ * @property {number} hovered
+ * @property {number} now
+ * @property {number} lodBias
+ */
+
+export class Renderer {
+	/** @param {GPUDevice} device @param {HTMLCanvasElement} canvas */
+	constructor(device, canvas) {
+		this.device = device;
+		this.context = /** @type {GPUCanvasContext} */ (canvas.getContext("webgpu"));
+		this.format = navigator.gpu.getPreferredCanvasFormat();
+		this.context.configure({ device, format: this.format, alphaMode: "opaque" });
+		this.view = new ArrayBuffer(VIEW_BYTES);
+		this.floats = new Float32Array(this.view);
+		this.words = new Uint32Array(this.view);
+		const compute = (/** @type {string} */ code, /** @type {string} */ entryPoint) =>
+			device.createComputePipeline({ layout: "auto", compute: { module: device.createShaderModule({ code }), entryPoint } });
+		this.draw = compute(frameSource, "draw_frame");
+		this.pickKernel = compute(pickSource, "pick");
+		const blit = device.createShaderModule({ code: blitSource });
+		this.blit = device.createRenderPipeline({
+			layout: "auto",
+			vertex: { module: blit, entryPoint: "corner" },
+			fragment: { module: blit, entryPoint: "copy", targets: [{ format: this.format }] },
+		});
+		this.sampler = device.createSampler({ magFilter: "linear", minFilter: "linear" });
+		this.uniform = device.createBuffer({ size: VIEW_BYTES, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+		this.found = device.createBuffer({ size: 32, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
+		this.width = 0;
+		this.height = 0;
+		this.picking = false;
+		this.fillPalette([]);
+	}
+
+	/** @param {{ colour: number }[]} kinds */
+	fillPalette(kinds) {
+		for (let i = 0; i < 96; i++) {
+			const rgb = i >= 32 ? ownerColour(i - 32) : kinds[i]?.colour ?? 0x808890;
+			this.floats.set([...linear(rgb), 0], 52 + 4 * i);
+		}
+	}
+
+	/** @param {number} width @param {number} height */
+	resize(width, height) {
+		if (width === this.width && height === this.height) return;
+		this.width = width;
+		this.height = height;
+		this.colour?.destroy();
+		this.depth?.destroy();
+		const texture = (/** @type {GPUTextureFormat} */ format) =>
+			this.device.createTexture({ size: [width, height], format, usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.TEXTURE_BINDING });
+		this.colour = texture("rgba8unorm");
+		this.depth = texture("r32float");
+		this.group = null;
+	}
+
+	/** @param {Look} look @param {number} width @param {number} height @param {import("./scene.js").Scene} scene */
+	fillView(look, width, height, scene) {
+		const v = vectors(look.camera, width, height);
+		const f = this.floats;
+		f.set([...v.eye, v.half, ...v.right, v.aspect, ...v.up, v.pixel, ...v.forward, 0], 0);
+		f.set([...look.clip.slice(0, 3), 0, ...look.clip.slice(3), 0], 16);
+		f.set(look.sphere, 24);
+		f.set([...linear(0x0b0e14), 0, ...linear(0x1b2230), 0], 28);
+		f.set([look.explode, look.opacity, look.lodBias, 0.75], 36);
+		this.words.set([width, height], 40);
+		this.words[43] = MODES.indexOf(look.mode);
+		scene.describe(this.words);
+		this.words[46] = look.now;
+		f[47] = 2000;
+		this.words[48] = look.flags;
+		this.words[51] = look.hovered;
+		this.words[42] = scene.order;
+	}
+
+	/** @param {import("./scene.js").Scene} scene */
+	sceneEntries(scene) {
+		return [
+			{ binding: 0, resource: { buffer: this.uniform } },
+			...scene.bankEntries(),
+			{ binding: 5, resource: { buffer: scene.looks } },
+			{ binding: 6, resource: { buffer: scene.pages } },
+			{ binding: 7, resource: { buffer: scene.grid } },
+		];
+	}
+
+	/** @param {import("./scene.js").Scene} scene */
+	frameGroup(scene) {
+		if (this.group && this.groupScene === scene && !scene.banksChanged) return this.group;
+		scene.banksChanged = false;
+		this.groupScene = scene;
+		this.group = this.device.createBindGroup({
+			layout: this.draw.getBindGroupLayout(0),
+			entries: [
+				...this.sceneEntries(scene),
+				{ binding: 8, resource: /** @type {GPUTexture} */ (this.colour).createView() },
+				{ binding: 9, resource: /** @type {GPUTexture} */ (this.depth).createView() },
+			],
+		});
+		return this.group;
+	}
+
+	/** Draws one frame of width x height and shows it. @param {import("./scene.js").Scene} scene @param {Look} look
+	 * @param {number} width @param {number} height */
+	render(scene, look, width, height) {
+		scene.flush();
+		this.resize(width, height);
+		this.fillView(look, width, height, scene);
+		this.device.queue.writeBuffer(this.uniform, 0, this.view);
+		const encoder = this.device.createCommandEncoder();
+		const pass = encoder.beginComputePass();
+		pass.setPipeline(this.draw);
+		pass.setBindGroup(0, this.frameGroup(scene));
+		pass.dispatchWorkgroups(Math.ceil(width / 8), Math.ceil(height / 8));
+		pass.end();
+		this.show(encoder);
+		this.device.queue.submit([encoder.finish()]);
+		return this.device.queue.onSubmittedWorkDone();
+	}
+
+	/** @param {GPUCommandEncoder} encoder */
+	show(encoder) {
+		const pass = encoder.beginRenderPass({
+			colorAttachments: [{ view: this.context.getCurrentTexture().createView(), loadOp: "clear", storeOp: "store" }],
+		});
+		pass.setPipeline(this.blit);
+		pass.setBindGroup(0, this.device.createBindGroup({
+			layout: this.blit.getBindGroupLayout(0),
+			entries: [
+				{ binding: 0, resource: /** @type {GPUTexture} */ (this.colour).createView() },
+				{ binding: 1, resource: this.sampler },
+			],
+		}));
+		pass.draw(3);
+		pass.end();
+	}
+
+	/** What lies at a pixel of a picture of width x height: null when nothing, or while another pick is on its way.
+	 * @param {import("./scene.js").Scene} scene @param {Look} look @param {number} width @param {number} height
+	 * @param {number} x @param {number} y */
+	async pick(scene, look, width, height, x, y) {
+		if (this.picking) return null;
+		this.picking = true;
+		try {
+			this.fillView(look, width, height, scene);
+			this.words[49] = x;
+			this.words[50] = y;
+			this.device.queue.writeBuffer(this.uniform, 0, this.view);
+			const encoder = this.device.createCommandEncoder();
+			const pass = encoder.beginComputePass();
+			pass.setPipeline(this.pickKernel);
+			pass.setBindGroup(0, this.device.createBindGroup({
+				layout: this.pickKernel.getBindGroupLayout(0),
+				entries: [...this.sceneEntries(scene), { binding: 10, resource: { buffer: this.found } }],
+			}));
+			pass.dispatchWorkgroups(1);
+			pass.end();
+			const read = this.device.createBuffer({ size: 32, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+			encoder.copyBufferToBuffer(this.found, 0, read, 0, 32);
+			this.device.queue.submit([encoder.finish()]);
+			await read.mapAsync(GPUMapMode.READ);
+			const words = new Uint32Array(read.getMappedRange().slice(0));
+			const lod = new Float32Array(words.buffer)[7];
+			read.destroy();
+			if (words[0] === 0xffffffff) return null;
+			const isExact = words[1] !== 0xffffffff;
+			return { page: words[0], byte: isExact ? words[1] : 0, isExact, voxel: [words[4], words[5], words[6]], lod };
+		} finally {
+			this.picking = false;
+		}
+	}
+}

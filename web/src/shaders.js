@@ -1,0 +1,37 @@
+// @ts-check
+/** The shaders of shaders/, each put together from the parts its first line names. */
+import bring from "../../shaders/bring.wgsl";
+import frame from "../../shaders/frame.wgsl";
+import grid from "../../shaders/grid.wgsl";
+import march from "../../shaders/march.wgsl";
+import pick from "../../shaders/pick.wgsl";
+import ram from "../../shaders/ram.wgsl";
+import view from "../../shaders/view.wgsl";
+
+/** @type {Record<string, string>} */
+const parts = { "view.wgsl": view, "ram.wgsl": ram, "march.wgsl": march };
+
+/** @param {string} source */
+function assemble(source) {
+	const uses = /^\/\/ uses: (.*)$/m.exec(source);
+	const before = uses ? uses[1].trim().split(/\s+/).map((name) => parts[name]) : [];
+	return [...before, source].join("\n");
+}
+
+export const bringSource = assemble(bring);
+export const gridSource = assemble(grid);
+export const frameSource = assemble(frame);
+export const pickSource = assemble(pick);
+
+/** Copies the drawn picture to the canvas. */
+export const blitSource = `
+@group(0) @binding(0) var picture: texture_2d<f32>;
+@group(0) @binding(1) var smooth_sampler: sampler;
+struct Corner { @builtin(position) at: vec4<f32>, @location(0) uv: vec2<f32> }
+@vertex fn corner(@builtin(vertex_index) i: u32) -> Corner {
+  let p = vec2(f32((i << 1u) & 2u), f32(i & 2u));
+  return Corner(vec4(p * 2.0 - 1.0, 0.0, 1.0), vec2(p.x, 1.0 - p.y));
+}
+@fragment fn copy(c: Corner) -> @location(0) vec4<f32> {
+  return textureSample(picture, smooth_sampler, c.uv);
+}`;
