@@ -16,14 +16,21 @@ export function token() {
 }
 
 export class ApiError extends Error {
-	/** @param {string} message @param {number} status */
+	/**
+	 * @param {string} message
+	 * @param {number} status
+	 */
 	constructor(message, status) {
 		super(message);
 		this.status = status;
 	}
 }
 
-/** @param {string} path @param {RequestInit} [init] @returns {Promise<any>} */
+/**
+ * @param {string} path
+ * @param {RequestInit} [init]
+ * @returns {Promise<any>}
+ */
 export async function request(path, init = {}) {
 	const headers = new Headers(init.headers);
 	if (token()) headers.set("Authorization", `Bearer ${token()}`);
@@ -44,13 +51,21 @@ export async function request(path, init = {}) {
 
 export const listVms = () => request("/api/v1/vms");
 
-/** @param {string} vm @param {string} call @param {Record<string, string>} [args] */
+/**
+ * @param {string} vm
+ * @param {string} call
+ * @param {Record<string, string>} [args]
+ */
 export function query(vm, call, args = {}) {
 	const text = new URLSearchParams(args).toString();
 	return request(`/api/v1/vms/${encodeURIComponent(vm)}/${call}${text ? `?${text}` : ""}`);
 }
 
-/** @param {string} vm @param {string} call @param {object} [args] */
+/**
+ * @param {string} vm
+ * @param {string} call
+ * @param {object} [args]
+ */
 export function change(vm, call, args = {}) {
 	return request(`/api/v1/vms/${encodeURIComponent(vm)}/${call}`, {
 		method: "POST",

@@ -6,7 +6,11 @@
 export const FOV = 35;
 const radians = (/** @type {number} */ degrees) => (degrees * Math.PI) / 180;
 
-/** @param {Camera} camera @param {number} width @param {number} height */
+/**
+ * @param {Camera} camera
+ * @param {number} width
+ * @param {number} height
+ */
 export function vectors(camera, width, height) {
 	const yaw = radians(camera.yaw);
 	const pitch = radians(camera.pitch);
@@ -25,8 +29,13 @@ export function vectors(camera, width, height) {
 
 const dot = (/** @type {number[]} */ a, /** @type {number[]} */ b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 
-/** The camera that shows all of a box from the angles it has.
- * @param {Camera} camera @param {{ low: number[], high: number[] }} box @param {number} aspect @returns {Camera} */
+/**
+ * The camera that shows all of a box from the angles it has.
+ * @param {Camera} camera
+ * @param {{ low: number[], high: number[] }} box
+ * @param {number} aspect
+ * @returns {Camera}
+ */
 export function fit(camera, box, aspect) {
 	const target = box.low.map((low, i) => (low + box.high[i]) / 2);
 	const v = vectors({ ...camera, target, distance: 0 }, aspect, 1);
@@ -40,8 +49,13 @@ export function fit(camera, box, aspect) {
 	return { yaw: camera.yaw, pitch: camera.pitch, distance: wanted * 1.08, target };
 }
 
-/** Where a point appears, in pixels, with its distance; null behind the eye.
- * @param {Camera} camera @param {number} width @param {number} height @param {number[]} point */
+/**
+ * Where a point appears, in pixels, with its distance; null behind the eye.
+ * @param {Camera} camera
+ * @param {number} width
+ * @param {number} height
+ * @param {number[]} point
+ */
 export function project(camera, width, height, point) {
 	const v = vectors(camera, width, height);
 	const at = point.map((p, i) => p - v.eye[i]);
@@ -56,14 +70,23 @@ export function project(camera, width, height, point) {
 export const cameraText = (c) =>
 	[c.yaw.toFixed(1), c.pitch.toFixed(1), c.distance.toFixed(1), ...c.target.map((t) => t.toFixed(1))].join(",");
 
-/** @param {string} text @returns {Camera | null} */
+/**
+ * @param {string} text
+ * @returns {Camera | null}
+ */
 export function cameraFrom(text) {
 	const n = text.split(",").map(Number);
 	if (n.length !== 6 || n.some((v) => !Number.isFinite(v)) || n[2] <= 0) return null;
 	return { yaw: n[0], pitch: Math.max(-89, Math.min(89, n[1])), distance: n[2], target: n.slice(3) };
 }
 
-/** Between two cameras, the short way round; t from 0 to 1. @param {Camera} a @param {Camera} b @param {number} t @returns {Camera} */
+/**
+ * Between two cameras, the short way round; t from 0 to 1.
+ * @param {Camera} a
+ * @param {Camera} b
+ * @param {number} t
+ * @returns {Camera}
+ */
 export function between(a, b, t) {
 	const s = t * t * (3 - 2 * t);
 	const turn = ((b.yaw - a.yaw + 540) % 360) - 180;

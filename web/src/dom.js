@@ -19,8 +19,12 @@ export function h(tag, attributes = {}, ...children) {
 	return element;
 }
 
-/** Replaces children only when the text form changed, so that nothing flickers or loses focus.
- * @param {HTMLElement} element @param {string} key @param {() => (Node | string)[]} build */
+/**
+ * Replaces children only when the text form changed, so that nothing flickers or loses focus.
+ * @param {HTMLElement} element
+ * @param {string} key
+ * @param {() => (Node | string)[]} build
+ */
 export function update(element, key, build) {
 	if (element.dataset.key === key) return;
 	element.dataset.key = key;
@@ -41,11 +45,29 @@ export function sizeText(bytes) {
 /** @param {number} value */
 export const hex = (value) => `0x${value.toString(16)}`;
 
-/** Runs f at most once per pause. @param {() => void} f @param {number} pauseMs */
+/**
+ * Runs f at most once per pause.
+ * @param {() => void} f
+ * @param {number} pauseMs
+ */
 export function debounce(f, pauseMs) {
 	let timer = 0;
 	return () => {
 		clearTimeout(timer);
 		timer = window.setTimeout(f, pauseMs);
 	};
+}
+
+const icons = { pause: "M3 2h4v12H3zM9 2h4v12H9z", resume: "M4 2l10 6-10 6z", reset: "M8 3a5 5 0 1 0 5 5h-2a3 3 0 1 1-3-3v2l4-3-4-3z", stop: "M3 3h10v10H3z" };
+
+/** @param {keyof typeof icons} name */
+export function icon(name) {
+	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+	svg.setAttribute("viewBox", "0 0 16 16");
+	svg.setAttribute("class", "icon");
+	svg.setAttribute("aria-hidden", "true");
+	const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+	path.setAttribute("d", icons[name]);
+	svg.append(path);
+	return svg;
 }

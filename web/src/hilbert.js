@@ -1,7 +1,7 @@
 // @ts-check
 /** Skilling's 3D Hilbert curve by the orientation tables of src/viz/hilbert_table.h (made into tables.js at build
  * time): the same voxels as the C side and the shaders. */
-import { HILBERT_OCTANT, HILBERT_NEXT } from "./tables.js";
+import { HILBERT_OCTANT, HILBERT_NEXT } from "glassbox-tables";
 
 export const STATES = HILBERT_OCTANT.length;
 
@@ -14,14 +14,22 @@ export const DIGIT = HILBERT_OCTANT.map((octants) => {
 	return digits;
 });
 
-/** Smallest order whose cube holds this many bytes. @param {number} bytes */
+/**
+ * Smallest order whose cube holds this many bytes.
+ * @param {number} bytes
+ */
 export function orderOf(bytes) {
 	let order = 4;
 	while (8 ** order < bytes) order++;
 	return order;
 }
 
-/** The cube of side 2^level that holds byte index. @param {number} order @param {number} index @param {number} level */
+/**
+ * The cube of side 2^level that holds byte index.
+ * @param {number} order
+ * @param {number} index
+ * @param {number} level
+ */
 export function cubeAt(order, index, level) {
 	let state = 0;
 	let [x, y, z] = [0, 0, 0];
@@ -73,7 +81,9 @@ export function gridTables() {
 
 /**
  * Box around the bytes [first, end): low and high corners in voxels. Walks whole cubes.
- * @param {number} order @param {number} first @param {number} end
+ * @param {number} order
+ * @param {number} first
+ * @param {number} end
  */
 export function boundsOf(order, first, end) {
 	const low = [Infinity, Infinity, Infinity];

@@ -20,8 +20,11 @@ const MOVE_KEYS = new Set(["w", "a", "s", "d", "q", "e", "ArrowLeft", "ArrowRigh
 /** @typedef {{ start: number, end: number, text: string, colour?: string }} Label */
 
 export class Landscape {
-	/** @param {HTMLElement} root @param {{ picked: (hit: any) => void, hovered: (hit: any, x: number, y: number) => void,
-	 *  hello: (hello: any) => void, state: (state: any) => void, hud: (hud: any) => void, counts: () => void }} events */
+	/**
+	 * @param {HTMLElement} root
+	 * @param {{ picked: (hit: any) => void, hovered: (hit: any, x: number, y: number) => void,
+	 * hello: (hello: any) => void, state: (state: any) => void, hud: (hud: any) => void, counts: () => void }} events
+	 */
 	constructor(root, events) {
 		this.root = root;
 		this.events = events;
@@ -32,12 +35,14 @@ export class Landscape {
 		root.append(this.canvas, this.overlay, this.message);
 		/** @type {import("./camera.js").Camera} */
 		this.camera = { yaw: 38, pitch: 27, distance: 2000, target: [256, 256, 256] };
+		/** @type {any[]} */
 		this.kinds = [];
 		/** @type {Label[]} */
 		this.labels = [];
 		/** @type {{ start: number, end: number }[]} */
 		this.selection = [];
 		this.hovered = NONE;
+		this.drawing = false;
 		this.scale = 1;
 		this.lodBias = 0;
 		this.frameMs = 0;
@@ -59,14 +64,18 @@ export class Landscape {
 		this.gpu = wanted === "server" ? null : await openDevice();
 		if (this.gpu) {
 			this.renderer = new Renderer(this.gpu.device, this.canvas);
-			this.gpu.device.lost.then((info) => this.deviceLost(info));
+			if (this.gpu.isSoftware) this.scale = 0.35;
+			this.gpu.device.lost.then((/** @type {GPUDeviceLostInfo} */ info) => this.deviceLost(info));
 		} else {
 			this.picture = new ServerPicture(this.root, this.canvas);
 		}
 		requestAnimationFrame((t) => this.tick(t));
 	}
 
-	/** A lost device is opened again, and the pages are fetched anew. @param {GPUDeviceLostInfo} info */
+	/**
+	 * A lost device is opened again, and the pages are fetched anew.
+	 * @param {GPUDeviceLostInfo} info
+	 */
 	async deviceLost(info) {
 		if (info.reason === "destroyed") return;
 		this.say("The GPU was lost; opening it again.");
@@ -147,7 +156,11 @@ export class Landscape {
 		this.hidden = this.kinds.map((/** @type {any} */ kind) => names.has(kind.name));
 	}
 
-	/** The attribute word of a page. @param {number} page @param {boolean} hasData */
+	/**
+	 * The attribute word of a page.
+	 * @param {number} page
+	 * @param {boolean} hasData
+	 */
 	attributesOf(page, hasData) {
 		const kind = this.kindOf?.[page] ?? 0;
 		const owner = this.ownerOf?.[page] ?? 0;
@@ -180,7 +193,12 @@ export class Landscape {
 		this.changed();
 	}
 
-	/** Takes in what a page is for. @param {number} page @param {number} word @param {number} owner */
+	/**
+	 * Takes in what a page is for.
+	 * @param {number} page
+	 * @param {number} word
+	 * @param {number} owner
+	 */
 	learn(page, word, owner) {
 		if (!this.kindOf || !this.ownerOf || !this.hasData || !this.counts) return;
 		const kind = word & 31;
@@ -232,7 +250,10 @@ export class Landscape {
 		this.changed();
 	}
 
-	/** Lights these ranges up; with none, the selected process's pages. @param {{ start: number, end: number }[]} ranges */
+	/**
+	 * Lights these ranges up; with none, the selected process's pages.
+	 * @param {{ start: number, end: number }[]} ranges
+	 */
 	select(ranges) {
 		this.selection = [...ranges].sort((a, b) => a.start - b.start);
 		this.relabel();
@@ -244,7 +265,10 @@ export class Landscape {
 		return this.root.clientWidth / Math.max(1, this.root.clientHeight);
 	}
 
-	/** @param {number} start @param {number} end */
+	/**
+	 * @param {number} start
+	 * @param {number} end
+	 */
 	fitted(start, end) {
 		return fit(this.camera, boundsOf(this.order ?? 4, Math.floor(start / PAGE) * PAGE, Math.ceil(end / PAGE) * PAGE), this.aspect());
 	}
@@ -274,12 +298,18 @@ export class Landscape {
 		this.flyTo(fit(this.camera, { low, high }, this.aspect()));
 	}
 
-	/** @param {number} dx @param {number} dy pixels */
+	/**
+	 * @param {number} dx
+	 * @param {number} dy pixels
+	 */
 	orbit(dx, dy) {
 		this.moveCamera({ yaw: (this.camera.yaw - dx * 0.35) % 360, pitch: Math.max(-89, Math.min(89, this.camera.pitch + dy * 0.35)) });
 	}
 
-	/** @param {number} dx @param {number} dy */
+	/**
+	 * @param {number} dx
+	 * @param {number} dy
+	 */
 	pan(dx, dy) {
 		const v = vectors(this.camera, this.root.clientWidth, this.root.clientHeight);
 		const step = v.pixel * this.camera.distance;
@@ -340,8 +370,13 @@ export class Landscape {
 		canvas.addEventListener("dblclick", (event) => this.click(event, true));
 	}
 
-	/** Two fingers: apart zooms, together moves. @param {Map<number, PointerEvent>} pointers @param {PointerEvent} event
-	 * @param {number} dx @param {number} dy */
+	/**
+	 * Two fingers: apart zooms, together moves.
+	 * @param {Map<number, PointerEvent>} pointers
+	 * @param {PointerEvent} event
+	 * @param {number} dx
+	 * @param {number} dy
+	 */
 	pinch(pointers, event, dx, dy) {
 		const other = [...pointers.values()].find((p) => p.pointerId !== event.pointerId);
 		const before = pointers.get(event.pointerId);
@@ -352,7 +387,10 @@ export class Landscape {
 		this.pan(dx / 2, dy / 2);
 	}
 
-	/** @param {KeyboardEvent} event @param {boolean} down */
+	/**
+	 * @param {KeyboardEvent} event
+	 * @param {boolean} down
+	 */
 	key(event, down) {
 		const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
 		if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -364,7 +402,10 @@ export class Landscape {
 		this.redraw();
 	}
 
-	/** Moves by the keys that are held down. @param {number} seconds */
+	/**
+	 * Moves by the keys that are held down.
+	 * @param {number} seconds
+	 */
 	moveByKeys(seconds) {
 		const turn = 200 * seconds;
 		const step = 500 * seconds;
@@ -427,9 +468,13 @@ export class Landscape {
 		this.tickedAt = time;
 		this.moveByKeys(seconds);
 		this.fly(time);
-		this.takeQueued();
+		if (!this.drawing) this.takeQueued();
 		if (view.mode === "heat") this.redraw();
-		this.frame().finally(() => requestAnimationFrame((t) => this.tick(t)));
+		if (!this.drawing) {
+			this.drawing = true;
+			this.frame().finally(() => (this.drawing = false));
+		}
+		requestAnimationFrame((t) => this.tick(t));
 	}
 
 	/** @param {number} time */
@@ -445,15 +490,16 @@ export class Landscape {
 		}
 	}
 
-	/** Works on arrived messages for some milliseconds, so that the view stays fluent. */
+	/** Works on arrived messages for some milliseconds, so that the view stays fluent; a slow GPU gets longer turns. */
 	takeQueued() {
-		const end = performance.now() + 12;
+		const end = performance.now() + Math.max(12, Math.min(120, this.frameMs * 0.3));
 		while (this.queue.length && performance.now() < end) /** @type {() => void} */ (this.queue.shift())();
 	}
 
 	async frame() {
-		const moving = performance.now() - (this.movedAt ?? 0) < 250;
-		if (!moving && this.scale < 1) {
+		const now = performance.now();
+		const busy = now - (this.movedAt ?? 0) < 400 || this.queue.length > 0 || Boolean(this.flight);
+		if (!busy && this.scale < 1 && now - (this.drawnAt ?? 0) > this.frameMs) {
 			this.scale = 1;
 			this.lodBias = 0;
 			this.redraw();
@@ -463,19 +509,19 @@ export class Landscape {
 		const size = this.pictureSize();
 		this.canvas.width = size.width;
 		this.canvas.height = size.height;
-		const began = performance.now();
 		if (this.scene && this.renderer) await this.renderer.render(this.scene, this.look(), size.width, size.height);
-		else if (this.picture && view.vm && this.order) await this.picture.draw(view, this.camera, size, moving, this.selection);
-		this.frameMs = performance.now() - began;
-		if (moving) this.govern();
+		else if (this.picture && view.vm && this.order) await this.picture.draw(view, this.camera, size, busy, this.selection);
+		this.drawnAt = performance.now();
+		this.frameMs = this.drawnAt - now;
+		if (busy) this.govern();
 		this.drawOverlay();
 		this.report();
 	}
 
-	/** Holds the frame time while the camera moves. */
+	/** Holds the frame time while the camera moves or pages come in; the picture is drawn in full once it rests. */
 	govern() {
-		if (this.frameMs > FRAME_MS * 1.2) this.scale = Math.max(0.25, this.scale * 0.8);
-		else if (this.frameMs < FRAME_MS * 0.6) this.scale = Math.min(1, this.scale * 1.15);
+		if (this.frameMs > FRAME_MS * 1.3) this.scale = Math.max(0.2, this.scale * Math.max(0.4, Math.sqrt(FRAME_MS / this.frameMs)));
+		else if (this.frameMs < FRAME_MS * 0.7) this.scale = Math.min(1, this.scale * 1.15);
 		this.lodBias = this.scale < 0.5 ? 0.5 : 0;
 	}
 
@@ -495,14 +541,23 @@ export class Landscape {
 		if (view.at) this.drawBox(pen, boundsOf(this.order, Math.floor(Number(view.at) / PAGE) * PAGE, (Math.floor(Number(view.at) / PAGE) + 1) * PAGE), "#ffffff", width, height);
 	}
 
-	/** With explode, blocks of 128 voxels move apart. @param {number[]} point @param {number[]} inside */
+	/**
+	 * With explode, blocks of 128 voxels move apart.
+	 * @param {number[]} point
+	 * @param {number[]} inside
+	 */
 	exploded(point, inside) {
 		const gap = 128 * (view.explode / 100);
 		return point.map((p, axis) => p + Math.floor(inside[axis] / 128) * gap);
 	}
 
-	/** @param {CanvasRenderingContext2D} pen @param {{ low: number[], high: number[] }} box @param {string} colour
-	 * @param {number} width @param {number} height */
+	/**
+	 * @param {CanvasRenderingContext2D} pen
+	 * @param {{ low: number[], high: number[] }} box
+	 * @param {string} colour
+	 * @param {number} width
+	 * @param {number} height
+	 */
 	drawBox(pen, box, colour, width, height) {
 		const corners = [...Array(8).keys()].map((c) => project(this.camera, width, height,
 			this.exploded([0, 1, 2].map((axis) => ((c >> axis) & 1 ? box.high[axis] : box.low[axis])), box.low)));
@@ -521,8 +576,13 @@ export class Landscape {
 		}
 	}
 
-	/** @param {CanvasRenderingContext2D} pen @param {Label} label @param {number} width @param {number} height
-	 * @param {{ x: number, y: number, w: number }[]} drawn */
+	/**
+	 * @param {CanvasRenderingContext2D} pen
+	 * @param {Label} label
+	 * @param {number} width
+	 * @param {number} height
+	 * @param {{ x: number, y: number, w: number }[]} drawn
+	 */
 	drawLabel(pen, label, width, height, drawn) {
 		const box = boundsOf(/** @type {number} */ (this.order), label.start, label.end);
 		const middle = box.low.map((low, i) => (low + box.high[i]) / 2);
@@ -597,7 +657,10 @@ export class Landscape {
 		this.events.hovered(hit && { ...hit, kind, owner: this.ownerOf?.[page] ?? 0, address: page * PAGE + hit.byte }, event.clientX, event.clientY);
 	}
 
-	/** @param {MouseEvent} event @param {boolean} [near] */
+	/**
+	 * @param {MouseEvent} event
+	 * @param {boolean} [near]
+	 */
 	async click(event, near = false) {
 		this.canvas.focus();
 		const hit = await this.pickAt(event);
@@ -609,7 +672,10 @@ export class Landscape {
 		this.redraw();
 	}
 
-	/** Voxel of an address, as `glassbox page` says it. @param {number} address */
+	/**
+	 * Voxel of an address, as `glassbox page` says it.
+	 * @param {number} address
+	 */
 	voxelOf(address) {
 		const cube = cubeAt(this.order ?? 4, address, 0);
 		return [cube.x, cube.y, cube.z];

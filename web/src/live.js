@@ -10,7 +10,10 @@ const listeners = new Map();
 const consoles = new Set();
 let wantedConsole = /** @type {string | null} */ (null);
 
-/** @param {string} type @param {(message: any) => void} f */
+/**
+ * @param {string} type
+ * @param {(message: any) => void} f
+ */
 export function on(type, f) {
 	const set = listeners.get(type) ?? new Set();
 	set.add(f);

@@ -160,9 +160,10 @@ app.append(
 		askBox(light), modeButtons(), link, h("button", { class: "small", onclick: () => help.showModal(), "aria-label": "Help" }, "?"), theme()),
 	h("aside", { class: "left" }, vmsPanel(), processesPanel(flyToProcess)),
 	h("main", { class: "middle" }, stage, lower()),
-	h("aside", { class: "right" }, inspectorPanel()),
+	h("aside", { class: "right" }, inspectorPanel(), h("section", { class: "kinds", "aria-label": "Kinds of pages" }, h("header", {}, h("h2", {}, "Kinds of pages")),
+		h("div", { class: "legend", id: "legend", role: "group", "aria-label": "Show or hide kinds" }))),
 	h("div", { id: "notices" }), help, tip);
-stage.append(hud, h("div", { class: "legend", id: "legend", role: "group", "aria-label": "Kinds of pages" }), toolsPanel(() => landscape.flyHome()));
+stage.append(hud, toolsPanel(() => landscape.flyHome()));
 
 connect();
 landscape.start().then(() => landscape.open(view.vm));

@@ -4,7 +4,10 @@
 /** @param {number} rgb */
 export const cssColour = (rgb) => `#${rgb.toString(16).padStart(6, "0")}`;
 
-/** sRGB 0xrrggbb to linear light. @param {number} rgb */
+/**
+ * sRGB 0xrrggbb to linear light.
+ * @param {number} rgb
+ */
 export function linear(rgb) {
 	return [16, 8, 0].map((shift) => {
 		const v = ((rgb >> shift) & 255) / 255;
@@ -12,7 +15,10 @@ export function linear(rgb) {
 	});
 }
 
-/** Palette entry 0 .. 63 of a pid; 0 is the kernel or nobody. @param {number} pid */
+/**
+ * Palette entry 0 .. 63 of a pid; 0 is the kernel or nobody.
+ * @param {number} pid
+ */
 export const ownerSlot = (pid) => (pid ? 1 + (Math.imul(pid, 2654435761) >>> 0) % 63 : 0);
 
 /** @param {number} slot */

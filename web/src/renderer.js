@@ -21,7 +21,8 @@ export async function openDevice() {
 				maxBufferSize: Math.min(adapter.limits.maxBufferSize, 2 ** 28),
 			},
 		});
-		return { device, name: adapter.info?.description || adapter.info?.vendor || "WebGPU" };
+		const isSoftware = Boolean(adapter.isFallbackAdapter || adapter.info?.isFallbackAdapter || /swiftshader|llvmpipe/i.test(adapter.info?.architecture + adapter.info?.description));
+		return { device, isSoftware, name: adapter.info?.description || adapter.info?.vendor || "WebGPU" };
 	} catch {
 		return null;
 	}
@@ -42,7 +43,10 @@ export async function openDevice() {
  */
 
 export class Renderer {
-	/** @param {GPUDevice} device @param {HTMLCanvasElement} canvas */
+	/**
+	 * @param {GPUDevice} device
+	 * @param {HTMLCanvasElement} canvas
+	 */
 	constructor(device, canvas) {
 		this.device = device;
 		this.context = /** @type {GPUCanvasContext} */ (canvas.getContext("webgpu"));
@@ -78,7 +82,10 @@ export class Renderer {
 		}
 	}
 
-	/** @param {number} width @param {number} height */
+	/**
+	 * @param {number} width
+	 * @param {number} height
+	 */
 	resize(width, height) {
 		if (width === this.width && height === this.height) return;
 		this.width = width;
@@ -92,7 +99,12 @@ export class Renderer {
 		this.group = null;
 	}
 
-	/** @param {Look} look @param {number} width @param {number} height @param {import("./scene.js").Scene} scene */
+	/**
+	 * @param {Look} look
+	 * @param {number} width
+	 * @param {number} height
+	 * @param {import("./scene.js").Scene} scene
+	 */
 	fillView(look, width, height, scene) {
 		const v = vectors(look.camera, width, height);
 		const f = this.floats;
@@ -138,8 +150,13 @@ export class Renderer {
 		return this.group;
 	}
 
-	/** Draws one frame of width x height and shows it. @param {import("./scene.js").Scene} scene @param {Look} look
-	 * @param {number} width @param {number} height */
+	/**
+	 * Draws one frame of width x height and shows it.
+	 * @param {import("./scene.js").Scene} scene
+	 * @param {Look} look
+	 * @param {number} width
+	 * @param {number} height
+	 */
 	render(scene, look, width, height) {
 		scene.flush();
 		this.resize(width, height);
@@ -173,9 +190,15 @@ export class Renderer {
 		pass.end();
 	}
 
-	/** What lies at a pixel of a picture of width x height: null when nothing, or while another pick is on its way.
-	 * @param {import("./scene.js").Scene} scene @param {Look} look @param {number} width @param {number} height
-	 * @param {number} x @param {number} y */
+	/**
+	 * What lies at a pixel of a picture of width x height: null when nothing, or while another pick is on its way.
+	 * @param {import("./scene.js").Scene} scene
+	 * @param {Look} look
+	 * @param {number} width
+	 * @param {number} height
+	 * @param {number} x
+	 * @param {number} y
+	 */
 	async pick(scene, look, width, height, x, y) {
 		if (this.picking) return null;
 		this.picking = true;

@@ -21,13 +21,24 @@ const usage = () => ({
 });
 
 export class Scene {
-	/** @param {GPUDevice} device @param {number} topBytes */
+	/**
+	 * @param {GPUDevice} device
+	 * @param {number} topBytes
+	 */
 	constructor(device, topBytes) {
 		this.device = device;
 		this.order = orderOf(topBytes);
 		this.nFrames = Math.ceil(topBytes / PAGE_BYTES);
 		this.side = 2 ** (this.order - 4);
 		this.blocks = this.order > 7 ? 2 ** (this.order - 7) : 1;
+		this.bankPages = 256;
+		this.bankShift = 8;
+		this.nSlots = 0;
+		this.banksChanged = false;
+		/** @type {GPUBuffer[]} */
+		this.banks = new Array(N_BANKS).fill(null);
+		/** @type {GPUBuffer[]} */
+		this.placeholders = [];
 		this.chooseBanks();
 		this.slotOf = new Uint32Array(this.nFrames).fill(NONE);
 		this.attributes = new Uint32Array(this.nFrames);
@@ -56,14 +67,15 @@ export class Scene {
 		this.nSlots = Math.min(this.nFrames, pages * N_BANKS, Math.floor(most / (LOOK_WORDS * 4)));
 	}
 
-	/** @param {number} size @param {number} [flags] */
+	/**
+	 * @param {number} size
+	 * @param {number} [flags]
+	 */
 	buffer(size, flags = usage().device) {
 		return this.device.createBuffer({ size: Math.ceil(size / 16) * 16, usage: flags });
 	}
 
 	createBuffers() {
-		/** @type {(GPUBuffer | null)[]} */
-		this.banks = new Array(N_BANKS).fill(null);
 		this.placeholders = this.banks.map(() => this.buffer(16));
 		this.looks = this.buffer(this.nSlots * LOOK_WORDS * 4);
 		this.pages = this.buffer(this.nFrames * 16);
@@ -78,7 +90,10 @@ export class Scene {
 		this.device.queue.writeBuffer(this.uniform, 0, view);
 	}
 
-	/** Fields of struct View that say how the scene is laid out. @param {Uint32Array} view */
+	/**
+	 * Fields of struct View that say how the scene is laid out.
+	 * @param {Uint32Array} view
+	 */
 	describe(view) {
 		view[42] = this.order;
 		view[44] = this.bankShift;
@@ -100,7 +115,10 @@ export class Scene {
 		return this.banks.map((bank, i) => ({ binding: 1 + i, resource: { buffer: bank ?? this.placeholders[i] } }));
 	}
 
-	/** @param {number} page @param {boolean} hasData */
+	/**
+	 * @param {number} page
+	 * @param {boolean} hasData
+	 */
 	settle(page, hasData) {
 		const had = (this.attributes[page] & PAGE_DATA) !== 0;
 		if (had !== hasData) this.gridIsOld = true;
@@ -111,7 +129,10 @@ export class Scene {
 		}
 	}
 
-	/** A slot for the page's bytes, or NONE when there is no room. @param {number} page */
+	/**
+	 * A slot for the page's bytes, or NONE when there is no room.
+	 * @param {number} page
+	 */
 	takeSlot(page) {
 		if (this.slotOf[page] !== NONE) return this.slotOf[page];
 		const slot = this.freeSlots.pop() ?? (this.nextSlot < this.nSlots ? this.nextSlot++ : NONE);
@@ -129,7 +150,10 @@ export class Scene {
 	/**
 	 * One change of a page. bytes: its 4096 bytes, or null to keep what is there; look: how it looks from afar, or
 	 * NONE to keep.
-	 * @param {number} page @param {number} attributes @param {number} written @param {Uint8Array | null} bytes
+	 * @param {number} page
+	 * @param {number} attributes
+	 * @param {number} written
+	 * @param {Uint8Array | null} bytes
 	 * @param {number} look
 	 */
 	change(page, attributes, written, bytes, look) {
@@ -189,7 +213,11 @@ export class Scene {
 		this.dispatch(this.build, group, [this.blocks, this.blocks, this.blocks]);
 	}
 
-	/** @param {GPUComputePipeline} pipeline @param {GPUBindGroup} group @param {number[]} size */
+	/**
+	 * @param {GPUComputePipeline} pipeline
+	 * @param {GPUBindGroup} group
+	 * @param {number[]} size
+	 */
 	dispatch(pipeline, group, size) {
 		const encoder = this.device.createCommandEncoder();
 		const pass = encoder.beginComputePass();

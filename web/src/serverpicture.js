@@ -4,23 +4,34 @@ import { token } from "./api.js";
 import { cameraText } from "./camera.js";
 
 export class ServerPicture {
-	/** @param {HTMLElement} root @param {HTMLCanvasElement} canvas */
+	/**
+	 * @param {HTMLElement} root
+	 * @param {HTMLCanvasElement} canvas
+	 */
 	constructor(root, canvas) {
 		this.canvas = canvas;
 		this.pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 		this.device = "";
 	}
 
-	/** @param {import("./store.js").View} view @param {import("./camera.js").Camera} camera
-	 * @param {{ width: number, height: number }} size */
+	/**
+	 * @param {import("./store.js").View} view
+	 * @param {import("./camera.js").Camera} camera
+	 * @param {{ width: number, height: number }} size
+	 */
 	query(view, camera, size) {
 		return new URLSearchParams({ camera: cameraText(camera), size: `${size.width}x${size.height}`, mode: view.mode,
 			explode: String(view.explode), opacity: String(view.opacity), hidden: view.hidden, slice: view.slice,
 			pid: view.pid === null ? "" : String(view.pid), ...(token() ? { token: token() } : {}) });
 	}
 
-	/** @param {import("./store.js").View} view @param {import("./camera.js").Camera} camera
-	 * @param {{ width: number, height: number }} size @param {boolean} moving @param {{ start: number, end: number }[]} selection */
+	/**
+	 * @param {import("./store.js").View} view
+	 * @param {import("./camera.js").Camera} camera
+	 * @param {{ width: number, height: number }} size
+	 * @param {boolean} moving
+	 * @param {{ start: number, end: number }[]} selection
+	 */
 	async draw(view, camera, size, moving, selection) {
 		const query = this.query(view, camera, size);
 		if (moving) query.set("draft", "1");
@@ -32,8 +43,13 @@ export class ServerPicture {
 		this.pen.drawImage(bitmap, 0, 0, this.canvas.width, this.canvas.height);
 	}
 
-	/** @param {import("./store.js").View} view @param {import("./camera.js").Camera} camera
-	 * @param {{ width: number, height: number }} size @param {number} x @param {number} y */
+	/**
+	 * @param {import("./store.js").View} view
+	 * @param {import("./camera.js").Camera} camera
+	 * @param {{ width: number, height: number }} size
+	 * @param {number} x
+	 * @param {number} y
+	 */
 	async pick(view, camera, size, x, y) {
 		const query = this.query(view, camera, size);
 		query.set("pick", `${x},${y}`);

@@ -27,7 +27,11 @@ export const view = { ...defaults };
 /** @type {Map<string, Set<() => void>>} */
 const listeners = new Map();
 
-/** Calls f when one of the named parts changes. @param {(keyof View)[]} names @param {() => void} f */
+/**
+ * Calls f when one of the named parts changes.
+ * @param {(keyof View)[]} names
+ * @param {() => void} f
+ */
 export function watch(names, f) {
 	for (const name of names) {
 		const set = listeners.get(name) ?? new Set();

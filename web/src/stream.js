@@ -19,7 +19,10 @@ const RECONNECT_MS = 1000;
  */
 
 export class PageStream {
-	/** @param {string} vm @param {Handlers} handlers */
+	/**
+	 * @param {string} vm
+	 * @param {Handlers} handlers
+	 */
 	constructor(vm, handlers) {
 		this.vm = vm;
 		this.handlers = handlers;
@@ -66,7 +69,10 @@ export class PageStream {
 		}
 	}
 
-	/** Hands out whole messages; returns what is left. @param {Uint8Array} data */
+	/**
+	 * Hands out whole messages; returns what is left.
+	 * @param {Uint8Array} data
+	 */
 	deliver(data) {
 		let at = 0;
 		const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -80,7 +86,10 @@ export class PageStream {
 		return data.subarray(at);
 	}
 
-	/** @param {number} type @param {DataView} payload */
+	/**
+	 * @param {number} type
+	 * @param {DataView} payload
+	 */
 	message(type, payload) {
 		const text = () => JSON.parse(new TextDecoder().decode(payload));
 		if (type === HELLO) this.handlers.hello(text());

@@ -41,7 +41,7 @@ export function askBox(light) {
 	};
 	const show = (/** @type {(Node | null)[]} */ ...parts) => {
 		panel.hidden = false;
-		panel.replaceChildren(h("button", { class: "close small", "aria-label": "Close the answer", onclick: close }, "×"), ...parts.filter((p) => p !== null));
+		panel.replaceChildren(h("button", { class: "close small", "aria-label": "Close the answer", onclick: close }, "×"), ...(/** @type {Node[]} */ (parts.filter((p) => p !== null))));
 	};
 	const ask = async (/** @type {string} */ question) => {
 		if (!view.vm) return show(h("p", { class: "error" }, "Choose a VM first."));

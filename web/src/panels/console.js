@@ -10,7 +10,7 @@ import { view, watch } from "../store.js";
 let terminal = null;
 
 export function fitConsole() {
-	if (terminal && document.getElementById("console")?.offsetParent) fit.fit(terminal);
+	if (terminal?.element && document.getElementById("console")?.offsetParent) fit.fit(terminal);
 }
 
 function attach() {

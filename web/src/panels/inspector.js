@@ -22,11 +22,18 @@ function facts(page) {
 	return list;
 }
 
-/** Bytes of the hex string of `read`. @param {string} text */
+/**
+ * Bytes of the hex string of `read`.
+ * @param {string} text
+ */
 const bytesOf = (text) => (text.match(/../g) ?? []).map((pair) => parseInt(pair, 16));
 
-/** The hex view: 16 bytes a line; the chosen byte stands out, a click on a byte chooses it.
- * @param {number} start @param {number[]} bytes @param {number} chosen */
+/**
+ * The hex view: 16 bytes a line; the chosen byte stands out, a click on a byte chooses it.
+ * @param {number} start
+ * @param {number[]} bytes
+ * @param {number} chosen
+ */
 function hexView(start, bytes, chosen) {
 	const root = h("div", { class: "hex", id: "hex", role: "grid", "aria-label": "Bytes" });
 	for (let line = 0; line < bytes.length; line += 16) {

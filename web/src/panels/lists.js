@@ -18,7 +18,10 @@ export const lists = [
 	{ tab: "hot", call: "hot", columns: ["address", "symbol", "executions", "instructions", "share", "class"] },
 ];
 
-/** @param {string} name @param {any} value */
+/**
+ * @param {string} name
+ * @param {any} value
+ */
 function cell(name, value) {
 	if (value === null || value === undefined) return "";
 	if (name === "time_ns") {
@@ -29,7 +32,10 @@ function cell(name, value) {
 	return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** @param {typeof lists[0]} list @param {HTMLElement} root */
+/**
+ * @param {typeof lists[0]} list
+ * @param {HTMLElement} root
+ */
 async function refresh(list, root) {
 	try {
 		const rows = await query(view.vm ?? "", list.call, /** @type {any} */ (list.args ?? {}));

@@ -2,7 +2,10 @@
 /** Short messages at the edge of the page. */
 import { h } from "../dom.js";
 
-/** @param {string} text @param {"info" | "error"} [kind] */
+/**
+ * @param {string} text
+ * @param {"info" | "error"} [kind]
+ */
 export function notify(text, kind = "info") {
 	const root = document.getElementById("notices");
 	if (!root) return;

@@ -5,11 +5,20 @@ import { cssColour } from "../palette.js";
 import { MODES } from "../renderer.js";
 import { set, view, watch } from "../store.js";
 
-/** @param {string} name @param {string} title @param {keyof import("../store.js").View} key @param {number} low @param {number} high */
+/**
+ * @param {string} name
+ * @param {string} title
+ * @param {keyof import("../store.js").View} key
+ * @param {number} low
+ * @param {number} high
+ */
 const slider = (name, title, key, low, high) => h("label", { title }, h("span", {}, name), h("input", { type: "range", min: low, max: high, value: String(view[key]), id: `tool-${key}`,
 	oninput: (/** @type {Event} */ e) => set({ [key]: Number(/** @type {HTMLInputElement} */ (e.target).value) }) }));
 
-/** Two ends of one axis, in percent. @param {number} axis */
+/**
+ * Two ends of one axis, in percent.
+ * @param {number} axis
+ */
 function sliceControl(axis) {
 	const parts = () => {
 		const given = view.slice.split(",").map((p) => p.split("-").map(Number));
@@ -27,7 +36,10 @@ function sliceControl(axis) {
 		h("input", { type: "range", min: 1, max: 100, value: String(parts()[axis][1]), "aria-label": `${name} to`, oninput: change(1) }));
 }
 
-/** @param {{ name: string, colour: number, words: string }[]} kinds @param {Uint32Array} counts */
+/**
+ * @param {{ name: string, colour: number, words: string }[]} kinds
+ * @param {Uint32Array} counts
+ */
 export function showLegend(kinds, counts) {
 	const root = document.getElementById("legend");
 	if (!root) return;

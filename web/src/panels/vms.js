@@ -1,14 +1,18 @@
 // @ts-check
 /** The list of VMs, with what can be done to them. */
 import { change, request } from "../api.js";
-import { h, sizeText, update } from "../dom.js";
+import { h, icon, sizeText, update } from "../dom.js";
 import { notify } from "./notice.js";
 import { set, view } from "../store.js";
 
 /** @type {any[]} */
 let vms = [];
 
-/** @param {string} vm @param {string} what @param {object} [args] */
+/**
+ * @param {string} vm
+ * @param {string} what
+ * @param {object} [args]
+ */
 async function act(vm, what, args = {}) {
 	try {
 		await change(vm, what, args);
@@ -31,22 +35,26 @@ async function launch() {
 	button.disabled = false;
 }
 
-/** @param {any} vm @param {string} label @param {string} what @param {string} title */
-const button = (vm, label, what, title) =>
+/**
+ * @param {any} vm
+ * @param {"pause" | "resume" | "reset" | "stop"} what
+ * @param {string} title
+ */
+const button = (vm, what, title) =>
 	h("button", { class: "small", title, "aria-label": `${title} ${vm.name}`, onclick: (/** @type {Event} */ event) => {
 		event.stopPropagation();
 		act(vm.name, what);
-	} }, label);
+	} }, icon(what));
 
 /** @param {any} vm */
 function row(vm) {
 	const chosen = vm.name === view.vm;
-	const controls = vm.state === "paused" ? button(vm, "▶", "resume", "Resume") : button(vm, "⏸", "pause", "Pause");
+	const controls = vm.state === "paused" ? button(vm, "resume", "Resume") : button(vm, "pause", "Pause");
 	return h("li", { class: chosen ? "vm chosen" : "vm" },
 		h("button", { class: "name", "aria-pressed": String(chosen), onclick: () => set({ vm: vm.name, camera: "", pid: null, at: "" }) },
-			h("span", { class: `dot ${vm.state}` }), h("b", {}, vm.name), h("span", { class: "dim" }, `${vm.state} · ${sizeText(vm.mem_bytes ?? 0)}`)),
+			h("span", { class: `dot ${vm.state}` }), h("span", { class: "two" }, h("b", {}, vm.name), h("span", { class: "dim" }, `${vm.state} · ${sizeText(vm.mem_bytes ?? 0)}`))),
 		vm.ours === false ? h("span", { class: "dim" }, "foreign") : h("span", { class: "actions" }, controls,
-			button(vm, "↻", "reset", "Reset"), button(vm, "■", "stop", "Stop")));
+			button(vm, "reset", "Reset"), button(vm, "stop", "Stop")));
 }
 
 function show() {

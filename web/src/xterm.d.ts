@@ -1,6 +1,0 @@
-declare module "xterm";
-declare module "xterm/lib/addons/fit/fit";
-declare module "*.wgsl" {
-	const text: string;
-	export default text;
-}
