@@ -123,38 +123,41 @@ static void add_kernel(const struct command_params *params, struct command *comm
 	add(command, "%s%s%s", console, spec->append ? spec->append : "", tsc);
 }
 
-static const char *image_format(const char *path)
+/* Gives QEMU image i and returns its number as an fdset. */
+static unsigned add_image(const struct command_params *params, struct command *command,
+			  size_t i)
 {
-	const char *dot = strrchr(path, '.');
-	return dot && !strcmp(dot, ".qcow2") ? "qcow2" : NULL;
-}
-
-static void add_drive(struct command *command, const char *path, unsigned index, bool snapshot)
-{
-	AUTO(own_free) char *file = escaped(path);
-	const char *format = image_format(path);
-	add(command, "-drive");
-	add(command, "if=none,id=disk%u,file=%s%s%s%s", index, file ? file : "",
-	    format ? ",format=" : ",format=raw", format ? format : "",
-	    snapshot ? ",snapshot=on" : "");
+	unsigned set = (unsigned)i + 100; /* clear of the sets that monitors make */
+	add(command, "-add-fd");
+	add(command, "fd=%d,set=%u", params->images[i].fd, set);
+	if (params->images[i].read_fd >= 0) {
+		add(command, "-add-fd");
+		add(command, "fd=%d,set=%u", params->images[i].read_fd, set);
+	}
+	return set;
 }
 
 static void add_disks(const struct command_params *params, struct command *command)
 {
 	const struct vm_spec *spec = params->spec;
 	const char *device = is_microvm(spec) ? "virtio-blk-device" : "virtio-blk-pci";
-	unsigned index = 0;
+	size_t index = 0;
 	for (const char *const *disk = spec->disks; disk && *disk; disk++, index++) {
-		add_drive(command, *disk, index, spec->snapshot);
+		unsigned set = add_image(params, command, index);
+		add(command, "-drive");
+		add(command,
+		    "if=none,id=disk%zu,file=/dev/fdset/%u,format=%s,file.locking=off%s", index,
+		    set, params->images[index].format, spec->snapshot ? ",snapshot=on" : "");
 		add(command, "-device");
-		add(command, "%s,drive=disk%u%s", device, index,
+		add(command, "%s,drive=disk%zu%s", device, index,
 		    index || is_microvm(spec) ? "" : ",bootindex=2");
 	}
 	if (spec->iso) {
-		AUTO(own_free) char *file = escaped(spec->iso);
+		unsigned set = add_image(params, command, index);
 		add(command, "-drive");
-		add(command, "if=none,id=iso,media=cdrom,readonly=on,format=raw,file=%s",
-		    file ? file : "");
+		add(command,
+		    "if=none,id=iso,media=cdrom,readonly=on,format=raw,file=/dev/fdset/%u",
+		    set);
 		add_pair(command, "-device", "ide-cd,drive=iso,bootindex=1");
 	}
 }
@@ -181,8 +184,10 @@ static void add_firmware(const struct command_params *params, struct command *co
 		add(command, "-drive");
 		add(command, "if=pflash,unit=0,format=raw,readonly=on,file=%s",
 		    params->uefi_code);
+		unsigned set = add_image(params, command, params->n_images - 1);
 		add(command, "-drive");
-		add(command, "if=pflash,unit=1,format=raw,file=%s", params->uefi_vars);
+		add(command, "if=pflash,unit=1,format=raw,file.locking=off,file=/dev/fdset/%u",
+		    set);
 	} else if ((spec->kernel || spec->restore) && spec->profile && !is_microvm(spec)) {
 		/* A tenth of a second faster than SeaBIOS. */
 		add_pair(command, "-bios", "qboot.rom");

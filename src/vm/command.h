@@ -8,6 +8,11 @@
 #include "vm/spec.h"
 struct error;
 
+struct command_image {
+	int fd, read_fd; /* read_fd: the same file read-only, or -1; QEMU wants both */
+	const char *format; /* "raw", "qcow2" */
+};
+
 /* Descriptors that QEMU inherits. */
 struct command_params {
 	const struct vm_spec *spec;
@@ -15,10 +20,15 @@ struct command_params {
 	enum qemu_accel accel;
 	const char *ram_path;
 	const char *plugin; /* value of -plugin, or NULL */
-	const char *uefi_code, *uefi_vars; /* firmware images with spec->uefi */
+	const char *uefi_code; /* firmware image with spec->uefi */
 	unsigned tsc_khz; /* of the host, 0: unknown */
 	bool sandbox; /* QEMU's own seccomp filter */
 	int qmp_fd, events_fd, serial_fd;
+	/* Open images, in the order of spec->disks, then the ISO, then the firmware's
+	 * variables. QEMU gets them as fdsets: it need not be allowed to open the files itself.
+	 */
+	const struct command_image *images;
+	size_t n_images;
 };
 
 struct command {

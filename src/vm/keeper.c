@@ -23,6 +23,8 @@
 #include "vm/state.h"
 
 #define START_TIMEOUT_MS 30000
+/* Ours are far below: descriptors above are strangers without being looked at. */
+#define MAX_FDS 4096
 
 OWN_DECLARE(own_json, json_t *, json_decref)
 
@@ -104,6 +106,10 @@ _Noreturn static void become_qemu(const struct keeper_params *params)
 	int keep[] = { params->qmp_fd, params->events_fd[1], params->serial_fd[1] };
 	for (size_t i = 0; i < sizeof(keep) / sizeof(*keep); i++)
 		fcntl(keep[i], F_SETFD, 0);
+	for (size_t i = 0; i < params->n_images; i++) {
+		fcntl(params->images[i].fd, F_SETFD, 0);
+		fcntl(params->images[i].read_fd, F_SETFD, 0);
+	}
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -294,27 +300,33 @@ static void watch(struct keeper *keeper)
 	}
 }
 
-/* Closes everything that was inherited and is not ours. */
+static bool is_kept(const struct keeper_params *params, int fd)
+{
+	const int keep[] = { params->qmp_fd,	   params->console_fd,	 params->events_fd[0],
+			     params->events_fd[1], params->serial_fd[0], params->serial_fd[1],
+			     params->log_fd,	   params->qemu_log_fd,	 params->lock_fd,
+			     params->ram_fd,	   params->owner_fd,	 params->state_fd };
+	bool kept = false;
+	for (size_t i = 0; i < sizeof(keep) / sizeof(*keep); i++)
+		kept = kept || keep[i] == fd;
+	for (size_t i = 0; i < params->n_images; i++)
+		kept = kept || params->images[i].fd == fd || params->images[i].read_fd == fd;
+	return kept;
+}
+
+/* Closes everything that was inherited and is not ours: whoever waits for the end of a pipe of
+ * our starter must not wait for the end of the VM. */
 static void close_strangers(const struct keeper_params *params)
 {
-	int keep[] = { params->qmp_fd,	     params->console_fd,   params->events_fd[0],
-		       params->events_fd[1], params->serial_fd[0], params->serial_fd[1],
-		       params->log_fd,	     params->qemu_log_fd,  params->lock_fd,
-		       params->ram_fd,	     params->owner_fd,	   params->state_fd };
-	const size_t n = sizeof(keep) / sizeof(*keep);
-	int from = 3;
-	for (;;) {
-		int next = -1;
-		for (size_t i = 0; i < n; i++)
-			if (keep[i] >= from && (next < 0 || keep[i] < next))
-				next = keep[i];
-		if (next < 0)
-			break;
-		if (next > from)
-			close_range((unsigned)from, (unsigned)next - 1, 0);
-		from = next + 1;
+	unsigned from = 3;
+	for (int fd = 3; fd < MAX_FDS; fd++) {
+		if (!is_kept(params, fd))
+			continue;
+		if ((unsigned)fd > from)
+			close_range(from, (unsigned)fd - 1, 0);
+		from = (unsigned)fd + 1;
 	}
-	close_range((unsigned)from, ~0u, 0);
+	close_range(from, ~0u, 0);
 }
 
 static void set_up_process(struct keeper *keeper)

@@ -20,6 +20,8 @@ struct keeper_params {
 	int state_fd; /* device state of a snapshot, or -1 */
 	int lock_fd, ram_fd; /* held for their locks */
 	int owner_fd; /* reports go out as JSON lines; its end without a 'd' ends the VM */
+	const struct command_image *images; /* QEMU's */
+	size_t n_images;
 	json_t *document; /* vm.json so far */
 };
 

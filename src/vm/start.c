@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "vm/command.h"
+#include "vm/images.h"
 #include "vm/isolation.h"
 #include "vm/keeper.h"
 #include "vm/proc.h"
@@ -64,6 +65,7 @@ struct parts {
 	struct command command;
 	struct qemu_binary qemu;
 	struct isolation isolation;
+	struct images images;
 	json_t *document;
 };
 
@@ -82,6 +84,8 @@ static void parts_deinit(struct parts *parts)
 	close_all(parts->owner_fd, 2);
 	command_deinit(&parts->command);
 	qemu_binary_deinit(&parts->qemu);
+	isolation_deinit(&parts->isolation);
+	images_deinit(&parts->images);
 	json_decref(parts->document);
 }
 
@@ -199,8 +203,9 @@ static struct error *describe(const struct vm_spec *spec, const struct vm_start 
 	char version[48];
 	snprintf(version, sizeof(version), "%d.%d.%d", parts->qemu.major, parts->qemu.minor,
 		 parts->qemu.micro);
-	json_t *isolation = NULL;
-	TRY(isolation_prepare(spec, &parts->isolation, &isolation));
+	TRY(isolation_prepare(spec, start->accel == QEMU_ACCEL_KVM, &parts->isolation));
+	isolation_need(&parts->isolation, spec->kernel);
+	isolation_need(&parts->isolation, spec->initrd);
 	parts->document = json_pack(
 		"{s:s, s:s, s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:o, s:b}",
 		"name", start->name, "state", "starting", "mem_bytes",
@@ -208,7 +213,8 @@ static struct error *describe(const struct vm_spec *spec, const struct vm_start 
 		vm_start_accel(start), "accel_why", start->accel_why, "machine",
 		command_machine(spec), "qemu", parts->qemu.path, "qemu_version", version,
 		"created", (json_int_t)time(NULL), "ram", ram_path, "i386", spec->is_i386,
-		"isolation", isolation, "no_powerdown", spec->no_powerdown);
+		"isolation", isolation_report(&parts->isolation), "no_powerdown",
+		spec->no_powerdown);
 	if (!parts->document)
 		return error_create(ERR_MEMORY, "no memory for a description");
 	json_t *kept = NULL;
@@ -248,12 +254,47 @@ static struct error *plugin_option(const struct vm_spec *spec, const struct vm_s
 	return err;
 }
 
+/* The plugin makes its file in /dev/shm itself, where QEMU's user may not make any: it finds
+ * one of its own there. */
+static struct error *make_trace_file(const struct isolation *isolation, const char *path)
+{
+	AUTO(own_fd)
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return error_system(errno, "cannot make %s", path);
+	return isolation_give(isolation, fd);
+}
+
+/* Everything that QEMU has to see once it has its own files. */
+static struct error *fill_view(const struct vm_spec *spec, struct parts *parts,
+			       const char *ram_path, const char *plugin)
+{
+	struct view *view = &parts->isolation.view;
+	AUTO(own_free) char *folder = NULL;
+	AUTO(own_free) char *trace = NULL;
+	TRY(state_path(spec->name, NULL, &folder));
+	TRY(state_shm_path(spec->name, "trace", &trace));
+	TRY(isolation_give(&parts->isolation, parts->ram_fd));
+	if (plugin)
+		TRY(make_trace_file(&parts->isolation, trace));
+	if (!parts->isolation.own_files)
+		return NULL;
+	TRY(view_init(view, folder));
+	TRY(view_add_program(view, parts->qemu.path));
+	TRY(view_add(view, ram_path, true));
+	TRY(view_add(view, trace, true));
+	for (size_t i = 1; i < parts->command.words.count && parts->command.words.items[i]; i++)
+		TRY(view_add_word(view, parts->command.words.items[i]));
+	return NULL;
+}
+
 static struct error *prepare(const struct vm_spec *spec, struct vm_start *start,
 			     struct parts *parts)
 {
 	AUTO(own_free) char *ram_path = NULL;
 	AUTO(own_free) char *plugin = NULL;
 	TRY(check_files(spec));
+	TRY(images_open(spec, &parts->images));
 	TRY(choose_accel(spec, start));
 	TRY(qemu_find(spec->is_i386, spec->learn || spec->offload, &parts->qemu));
 	TRY(state_shm_path(start->name, "ram", &ram_path));
@@ -263,7 +304,7 @@ static struct error *prepare(const struct vm_spec *spec, struct vm_start *start,
 	TRY(open_channels(start->name, parts));
 	TRY(plugin_option(spec, start, parts, ram_path, &plugin));
 	json_object_set_new(parts->document, "plugin", json_boolean(plugin != NULL));
-	return command_build(
+	TRY(command_build(
 		&(struct command_params){
 			.spec = spec,
 			.qemu = &parts->qemu,
@@ -275,8 +316,12 @@ static struct error *prepare(const struct vm_spec *spec, struct vm_start *start,
 			.qmp_fd = parts->qmp_fd,
 			.events_fd = parts->events_fd[1],
 			.serial_fd = parts->serial_fd[1],
+			.uefi_code = parts->images.uefi_code,
+			.images = parts->images.items,
+			.n_images = parts->images.count,
 		},
-		&parts->command);
+		&parts->command));
+	return fill_view(spec, parts, ram_path, plugin);
 }
 
 /* The keeper is nobody's child: whoever starts a VM need not wait for its end. */
@@ -296,6 +341,8 @@ static struct error *fork_keeper(const struct vm_spec *spec, struct parts *parts
 		.ram_fd = parts->ram_fd,
 		.owner_fd = parts->owner_fd[1],
 		.state_fd = parts->state_fd,
+		.images = parts->images.items,
+		.n_images = parts->images.count,
 		.document = parts->document,
 	};
 	pid_t middle = fork();
