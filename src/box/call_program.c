@@ -33,3 +33,23 @@ const struct call call_mcp = {
 		   "`glassbox serve` speaks it at /mcp.",
 	.flags = CALL_CLI_ONLY,
 };
+
+static const struct call_param demo_params[] = {
+	{ "once", CALL_BOOL, .help = "end after the tour instead of serving the page" },
+	{ "profile", CALL_STRING, .placeholder = "P",
+	  .help = "which demo guest: 5.10, 6.1, 6.12, testing" },
+	{ "output", CALL_PATH, .letter = 'o', .placeholder = "F.png",
+	  .help = "where the picture goes (glassbox-demo.png)" },
+	{ 0 },
+};
+
+const struct call call_demo = {
+	.name = "demo",
+	.group = "programs",
+	.summary = "take the tour: boot, look inside, draw, ask, then serve the page",
+	.details = "Works on a guest of its own, which is stopped at the end. Without a "
+		   "terminal, or with\n"
+		   "--once, it ends by itself.",
+	.flags = CALL_CLI_ONLY,
+	.params = demo_params,
+};

@@ -52,6 +52,7 @@ const struct call *const call_table[] = {
 	/* pictures */
 	&call_render,
 	/* programs */
+	&call_demo,
 	&call_serve,
 	&call_mcp,
 	NULL,

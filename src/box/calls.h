@@ -45,6 +45,7 @@ extern const struct call call_restore;
 extern const struct call call_snapshot;
 
 /* call_program.c */
+extern const struct call call_demo;
 extern const struct call call_mcp;
 extern const struct call call_serve;
 /* call_files.c */

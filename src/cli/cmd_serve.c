@@ -69,18 +69,12 @@ static void block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-struct error *cmd_serve(struct call_context *context, const struct cli_options *options)
+struct error *serve_until_signal(const struct server_params *params, bool as_json)
 {
-	AUTO(own_free) char *host = NULL;
-	struct server_params params = { .certificate = call_string(context, "cert"),
-					.key = call_string(context, "key"),
-					.reads_need_token = call_bool(context, "private") };
-	TRY(split_address(call_string(context, "listen"), &host, &params.port));
-	params.host = host;
 	block_signals();
 	AUTO(own_server) struct server *server = NULL;
-	TRY(server_create(&params, &server));
-	if (options->json)
+	TRY(server_create(params, &server));
+	if (as_json)
 		printf("{\"url\": \"%s\", \"port\": %u}\n", server_url(server),
 		       server_port(server));
 	else
@@ -92,6 +86,17 @@ struct error *cmd_serve(struct call_context *context, const struct cli_options *
 	pthread_cancel(waiter);
 	pthread_join(waiter, NULL);
 	return err;
+}
+
+struct error *cmd_serve(struct call_context *context, const struct cli_options *options)
+{
+	AUTO(own_free) char *host = NULL;
+	struct server_params params = { .certificate = call_string(context, "cert"),
+					.key = call_string(context, "key"),
+					.reads_need_token = call_bool(context, "private") };
+	TRY(split_address(call_string(context, "listen"), &host, &params.port));
+	params.host = host;
+	return serve_until_signal(&params, options->json);
 }
 
 struct error *cmd_mcp(struct call_context *context, const struct cli_options *options)

@@ -1,6 +1,7 @@
 #include "cli/print.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -61,7 +62,10 @@ char *cli_text(const json_t *value, enum call_column_style style)
 		return asprintf(&text, "%lld", (long long)json_integer_value(value)) < 0 ? NULL
 											 : text;
 	case JSON_REAL:
-		return asprintf(&text, "%.4g", json_real_value(value)) < 0 ? NULL : text;
+		return asprintf(&text, fabs(json_real_value(value)) < 1000 ? "%.4g" : "%.0f",
+				json_real_value(value)) < 0
+			       ? NULL
+			       : text;
 	case JSON_TRUE:
 		return strdup("yes");
 	case JSON_FALSE:

@@ -100,7 +100,14 @@ static struct error *start(struct server *server, const struct server_params *pa
 	TRY(box_create(&server->box));
 	TRY(lives_create(wake, server, &server->lives));
 	TRY(jobs_create(N_WORKERS, MAX_QUEUED_JOBS, wake, server, &server->jobs));
-	TRY(listen_on(server, params));
+	struct error *err = listen_on(server, params);
+	if (err && params->any_port) {
+		struct server_params free_port = *params;
+		free_port.port = 0;
+		error_destroy(err);
+		err = listen_on(server, &free_port);
+	}
+	TRY(err);
 	return make_url(server, params->certificate);
 }
 

@@ -13,6 +13,7 @@ struct server_params {
 	uint16_t port; /* 0: any free one */
 	const char *certificate, *key; /* PEM files, or NULL: plain HTTP, loopback only */
 	bool reads_need_token;
+	bool any_port; /* when port is taken, use a free one */
 };
 
 /* Listens. Caller owns *ret. Fails: ERR_USAGE (beyond loopback without TLS), ERR_SYSTEM. */
