@@ -239,7 +239,11 @@ def main():
     shutil.copyfile(os.path.join(args.kernel, 'vmlinuz'), os.path.join(args.out, 'vmlinuz'))
     initrd = make_initrd(args, load_modules(os.path.join(args.kernel, 'modules')))
     # Packed, it leaves enough room for itself and its contents in 64 MB; LZ4 costs the boot about 10 ms.
-    write(os.path.join(args.out, 'initrd.img'), run_filter(['lz4', '-l', '-9', '-c'], initrd))
+    packed = run_filter(['lz4', '-l', '-9', '-c'], initrd)
+    # QEMU puts it on a page boundary so that it ends in the last page of RAM, where a microvm also has its ACPI tables.
+    # This length keeps all but 16 bytes of that page free; the kernel skips zeroes after an archive.
+    packed += b'\0' * ((16 - len(packed)) % 4096)
+    write(os.path.join(args.out, 'initrd.img'), packed)
     banner = kernel_banner(elf)
     machine = 'microvm,acpi=off,pcie=off,rtc=on' if pvh else 'q35'
     profile = {
