@@ -121,7 +121,8 @@ bool guest_symbol(struct guest *guest, const char *name, uint64_t *gva_ret)
 		return false;
 	if (is_new) {
 		struct symtab *table = guest_symtab(guest);
-		memo->found = table && symtab_find(table, name, &memo->value);
+		memo->found = (table && symtab_find(table, name, &memo->value)) ||
+			      guest_info_symbol(guest, name, &memo->value);
 	}
 	if (memo->found)
 		*gva_ret = memo->value;

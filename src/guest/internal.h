@@ -78,6 +78,7 @@ struct error *guest_discover(struct guest *guest);
 struct error *guest_expand_symbols(struct guest *guest);
 struct error *guest_index_types(struct guest *guest);
 bool guest_read_banner(struct guest *guest, uint64_t gpa);
+bool guest_info_symbol(const struct guest *guest, const char *name, uint64_t *gva_ret);
 
 /* memo.c: finds or makes the entry; *is_new_ret says that it must be filled in. NULL without
  * memory. */
