@@ -102,15 +102,6 @@ fn byte_at(state: u32, voxel: vec3<i32>) -> u32 {
   return (grid[i >> 1u] >> ((i & 1u) * 16u)) & 0xffffu;
 }
 
-fn is_cut(voxel: vec3<f32>) -> bool {
-  let r = view.sphere.w;
-  if (r == 0.0) {
-    return false;
-  }
-  let d = voxel - view.sphere.xyz;
-  return (dot(d, d) < r * r) == (r > 0.0);
-}
-
 fn face_light(ray: Ray, axis: u32) -> f32 {
   let towards = select(vec3(0.74, 0.46, 0.60), vec3(0.86, 1.06, 0.70), ray.direction < vec3(0.0));
   return select(select(towards.z, towards.y, axis == 1u), towards.x, axis == 0u);
@@ -198,10 +189,6 @@ fn value_at(place: Place) -> u32 {
 
 // Adds what the cube at a place shows over `length` voxels of the ray.
 fn gather(ray: Ray, place: Place, value: u32, length: f32, m: ptr<function, March>) {
-  let low = place.at.voxel & vec3(-place.size);
-  if (is_cut(vec3<f32>(low) + 0.5 * f32(place.size))) {
-    return;
-  }
   let page = page_of(place.at.voxel >> vec3(4u));
   let facts = pages[page];
   let lod = log2(max(place.at.t * view.up.w, 1e-4)) + ray.lod_shift;
@@ -272,16 +259,46 @@ fn march_cube(ray: Ray, origin: vec3<f32>, low: vec3<i32>, high: vec3<i32>, span
   }
 }
 
-// Walks the part of a cube that the clip box keeps; shift is how far explosion moved it.
+// Where a ray is inside the clip sphere; t0 > t1: nowhere.
+fn span_of_sphere(origin: vec3<f32>, direction: vec3<f32>) -> vec2<f32> {
+  let away = origin - view.sphere.xyz;
+  let b = dot(away, direction);
+  let inside = b * b - dot(away, away) + view.sphere.w * view.sphere.w;
+  if (inside <= 0.0) {
+    return vec2(1.0, 0.0);
+  }
+  return vec2(-b - sqrt(inside), -b + sqrt(inside));
+}
+
+// Walks the part of a cube that the clip box and the clip sphere keep, which may be in two pieces;
+// shift is how far explosion moved the cube.
 fn march_clipped(ray: Ray, low: vec3<f32>, high: vec3<f32>, shift: vec3<f32>, t0: f32,
                  m: ptr<function, March>) {
   let origin = ray.origin - shift;
-  let from_ = max(low, view.clip_low.xyz);
-  let to = min(high, view.clip_high.xyz);
-  var span = span_of_box(origin, ray.inverse, from_, to);
-  span.t0 = max(span.t0, t0);
-  if (span.t0 < span.t1 && all(from_ < to)) {
-    march_cube(ray, origin, vec3<i32>(floor(from_)), vec3<i32>(ceil(to)) - 1, span, m);
+  let first = max(low, view.clip_low.xyz);
+  let last = min(high, view.clip_high.xyz);
+  let whole = span_of_box(origin, ray.inverse, first, last);
+  var gap = vec2(1e30, 1e30);
+  if (view.sphere.w != 0.0) {
+    gap = span_of_sphere(origin, ray.direction);
+    gap = select(gap, vec2(1e30), gap.x > gap.y);
+  }
+  let keeps_inside = view.sphere.w < 0.0;
+  let facing = axis_of(least_of(-abs(ray.direction)));
+  let pieces = select(2, 1, gap.x > whole.t1 || gap.y < max(whole.t0, t0) || keeps_inside);
+  for (var piece = 0; piece < pieces; piece++) {
+    var span = whole;
+    if (keeps_inside) {
+      span = Span(max(whole.t0, gap.x), min(whole.t1, gap.y), whole.axis);
+    } else if (pieces == 2 && piece == 0) {
+      span.t1 = gap.x;
+    } else if (piece == 1) {
+      span = Span(gap.y, whole.t1, facing);
+    }
+    span.t0 = max(span.t0, t0);
+    if (span.t0 < span.t1 && all(first < last) && (*m).alpha < SOLID) {
+      march_cube(ray, origin, vec3<i32>(floor(first)), vec3<i32>(ceil(last)) - 1, span, m);
+    }
   }
 }
 

@@ -55,6 +55,7 @@ const struct call *const call_table[] = {
 	&call_demo,
 	&call_serve,
 	&call_mcp,
+	&call_bench,
 	NULL,
 };
 

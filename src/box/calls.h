@@ -3,6 +3,9 @@
 #define BOX_CALLS_H
 #include "box/call.h"
 
+/* call_bench.c */
+extern const struct call call_bench;
+
 /* call_dump.c */
 extern const struct call call_btf;
 extern const struct call call_dump;

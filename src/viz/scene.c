@@ -53,6 +53,8 @@ struct viz_scene {
 	bool grid_is_old, imports_tried;
 	enum viz_source source;
 	struct gpu_buffer *banks[N_BANKS], *looks, *pages, *grid, *changes, *staging, *uniform;
+	struct gpu_buffer
+		*arrived; /* copy of staging on the GPU; NULL where it is the same memory */
 	struct gpu_kernel *bring, *build, *widen;
 	struct page *mirror;
 	uint32_t *touched_bits; /* pages whose attributes wait for the GPU */
@@ -145,6 +147,8 @@ static struct error *create_grid(struct viz_scene *scene)
 	TRY(device_buffer(scene, (2 * CHUNK_PAGES + 1) * 16, &scene->changes));
 	TRY(gpu_buffer_create(scene->gpu, GPU_BUFFER_UPLOAD, CHUNK_PAGES * PHYS_PAGE_SIZE,
 			      &scene->staging));
+	if (!gpu_info(scene->gpu)->is_software)
+		TRY(device_buffer(scene, CHUNK_PAGES * PHYS_PAGE_SIZE, &scene->arrived));
 	struct gpu_batch *batch = NULL;
 	TRY(gpu_batch_begin(scene->gpu, &batch));
 	struct error *err = upload_tables(scene, batch);
@@ -208,6 +212,7 @@ void viz_scene_destroy(struct viz_scene *scene)
 	drop_imports(scene);
 	for (unsigned i = 0; i < N_BANKS; i++)
 		gpu_buffer_destroy(scene->banks[i]);
+	gpu_buffer_destroy(scene->arrived);
 	struct gpu_buffer *const buffers[] = { scene->looks,   scene->pages,   scene->grid,
 					       scene->changes, scene->staging, scene->uniform };
 	for (size_t i = 0; i < sizeof(buffers) / sizeof(*buffers); i++)
@@ -270,15 +275,22 @@ static void begin_list(struct viz_scene *scene)
 	scene->list.count = 0;
 }
 
-static struct gpu_buffer *source_of_list(struct viz_scene *scene, uint64_t *offset_ret)
+static struct gpu_buffer *source_of_list(struct viz_scene *scene)
 {
-	*offset_ret = 0;
-	if (scene->source != VIZ_SOURCE_IMPORT)
-		return scene->staging;
-	for (size_t i = 0; i < scene->imports.count; i++)
-		if (scene->imports.items[i].gpa == scene->chunk_gpa)
-			return scene->imports.items[i].buffer;
-	return scene->staging;
+	if (scene->source == VIZ_SOURCE_IMPORT)
+		for (size_t i = 0; i < scene->imports.count; i++)
+			if (scene->imports.items[i].gpa == scene->chunk_gpa)
+				return scene->imports.items[i].buffer;
+	return scene->arrived ? scene->arrived : scene->staging;
+}
+
+/* Lists of attributes alone bring no bytes. */
+static bool list_has_bytes(const struct viz_scene *scene)
+{
+	for (size_t i = 0; i < scene->list.count; i++)
+		if (scene->list.items[i].source != VIZ_NONE)
+			return true;
+	return false;
 }
 
 static struct error *record_list(struct viz_scene *scene, struct gpu_batch *batch)
@@ -293,7 +305,7 @@ static struct error *record_list(struct viz_scene *scene, struct gpu_batch *batc
 	viz_scene_bind(scene, binds);
 	binds[0].buffer = scene->uniform;
 	binds[7].buffer = scene->changes;
-	binds[10].buffer = source_of_list(scene, &binds[10].offset_bytes);
+	binds[10].buffer = source_of_list(scene);
 	return gpu_batch_dispatch(batch, &(struct gpu_dispatch){ .kernel = scene->bring,
 								 .binds = binds,
 								 .groups = { count } });
@@ -306,12 +318,18 @@ static struct error *send_list(struct viz_scene *scene)
 		return NULL;
 	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
 	TRY(gpu_batch_begin(scene->gpu, &batch));
+	unsigned start = gpu_batch_timestamp(batch);
+	if (source_of_list(scene) == scene->arrived && list_has_bytes(scene))
+		gpu_batch_copy(batch, scene->staging, 0, scene->arrived, 0,
+			       scene->list.count * PHYS_PAGE_SIZE);
 	unsigned first = gpu_batch_timestamp(batch);
 	TRY(record_list(scene, batch));
 	unsigned second = gpu_batch_timestamp(batch);
 	TRY(gpu_batch_submit(batch));
 	TRY(gpu_batch_wait(batch, 0));
 	scene->stats.last_gpu_ns += gpu_batch_elapsed_ns(batch, first, second);
+	if (scene->arrived)
+		scene->stats.last_transfer_ns += gpu_batch_elapsed_ns(batch, start, first);
 	scene->stats.last_changes += scene->list.count;
 	begin_list(scene);
 	return NULL;
@@ -468,7 +486,8 @@ static struct error *bring_page(struct viz_scene *scene, struct phys_mem *mem, u
 
 static void begin_update(struct viz_scene *scene)
 {
-	scene->stats.last_gpu_ns = scene->stats.last_changes = scene->stats.last_bytes = 0;
+	scene->stats.last_gpu_ns = scene->stats.last_transfer_ns = 0;
+	scene->stats.last_changes = scene->stats.last_bytes = 0;
 	begin_list(scene);
 }
 

@@ -39,7 +39,8 @@ struct viz_scene_stats {
 	uint64_t gpu_ram_bytes; /* of which banks of guest bytes */
 	const char *source; /* "import" or "staging" */
 	uint64_t last_changes; /* pages of the last update */
-	uint64_t last_gpu_ns; /* GPU time of the last update */
+	uint64_t last_gpu_ns; /* GPU time of the last update, transfer not counted */
+	uint64_t last_transfer_ns; /* of its copies from host memory; 0 without a GPU */
 	uint64_t last_bytes; /* copied to the GPU by the last update */
 };
 

@@ -1,0 +1,71 @@
+/* `bench`: each value beside a named baseline measured in the same run. */
+#include <string.h>
+
+#include "base/error.h"
+#include "box/bench_viz.h"
+#include "box/calls.h"
+#include "box/guest_call.h"
+
+static struct error *run_viz(struct call_context *context, json_t *rows)
+{
+	return bench_viz(&(struct bench_viz_params){ .device = call_string(context, "device"),
+						     .file = call_string(context, "dump"),
+						     .fill = call_bool(context, "fill") },
+			 rows);
+}
+
+/* ORDER benches: all of them run when none is named. */
+static const struct {
+	const char *name;
+	struct error *(*run)(struct call_context *context, json_t *rows);
+} benches[] = {
+	{ "viz", run_viz },
+};
+
+static struct error *bench_run(struct call_context *context, json_t **ret)
+{
+	const char *wanted = call_string(context, "name");
+	AUTO(own_json) json_t *rows = json_array();
+	bool found = false;
+	for (size_t i = 0; i < sizeof(benches) / sizeof(*benches); i++) {
+		if (wanted && strcmp(wanted, benches[i].name))
+			continue;
+		found = true;
+		TRY(benches[i].run(context, rows));
+	}
+	if (!found)
+		return error_hint(
+			error_create(ERR_NOT_FOUND, "no benchmark is called '%s'", wanted),
+			"there is: viz");
+	*ret = TAKE(rows);
+	return NULL;
+}
+
+static const struct call_param bench_params[] = {
+	{ "name", CALL_STRING, .positional = true, .placeholder = "NAME",
+	  .help = "viz; all if not given" },
+	{ "dump", CALL_PATH, .placeholder = "F", .help = "viz: draw this memory" },
+	{ "fill", CALL_BOOL, .help = "viz: put copies of data where the dump has zeros" },
+	{ "device", CALL_STRING, .placeholder = "NAME", .help = "viz: part of the GPU's name" },
+	{ 0 },
+};
+
+static const struct call_column bench_columns[] = {
+	{ "name", "NAME", COLUMN_LEFT },   { "value", "VALUE", COLUMN_RIGHT },
+	{ "unit", "UNIT", COLUMN_LEFT },   { "ratio", "RATIO", COLUMN_RIGHT },
+	{ "goal", "GOAL", COLUMN_RIGHT },  { "pass", "PASS", COLUMN_LEFT },
+	{ "baseline", "", COLUMN_HIDDEN }, { 0 },
+};
+
+const struct call call_bench = {
+	.name = "bench",
+	.group = "programs",
+	.summary = "measure, beside baselines of the same run",
+	.details = "RATIO is how many times better than the baseline, which --json names.\n"
+		   "Times of drawing are GPU time where there is a GPU.",
+	.examples = "  glassbox bench viz\n  glassbox bench viz --dump ram.raw --json",
+	.flags = CALL_CLI_ONLY,
+	.params = bench_params,
+	.columns = bench_columns,
+	.run = bench_run,
+};
