@@ -33,6 +33,7 @@ const struct call *const call_table[] = {
 	&call_type,
 	&call_vtop,
 	&call_read,
+	&call_disasm,
 	&call_page,
 	&call_regions,
 	&call_search,

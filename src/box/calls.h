@@ -5,6 +5,8 @@
 
 /* call_bench.c */
 extern const struct call call_bench;
+/* call_disasm.c */
+extern const struct call call_disasm;
 
 /* call_dump.c */
 extern const struct call call_btf;

@@ -78,7 +78,7 @@ static void show(struct demo *demo, const struct call *call, json_t *document)
 	if (demo->as_json)
 		return;
 	AUTO(own_json)
-	json_t *shown = json_is_array(document) ? json_array() : json_incref(document);
+	json_t *shown = json_is_array(document) ? json_array() : what_matters(document);
 	for (size_t i = 0; json_is_array(document) && i < count && i < ROWS_SHOWN; i++)
 		json_array_append(shown, json_array_get(document, i));
 	error_destroy(cli_print(call, shown, false, stdout));

@@ -17,6 +17,7 @@
 #include "server/internal.h"
 #include "server/live.h"
 #include "server/mcp.h"
+#include "server/pictures.h"
 
 struct call_job {
 	struct job job;
@@ -129,11 +130,21 @@ static void run_mcp(struct call_job *work)
 		http_response_text(&work->response, 202, "");
 }
 
+static void draw_frame(struct call_job *work)
+{
+	struct error *err = pictures_answer(work->server->pictures, work->route.vm,
+					    work->request.query, &work->response);
+	if (err)
+		http_response_error(&work->response, err);
+}
+
 static void work_on(struct job *job)
 {
 	struct call_job *work = (struct call_job *)job;
 	if (work->route.kind == ROUTE_MCP)
 		run_mcp(work);
+	else if (work->route.kind == ROUTE_FRAME)
+		draw_frame(work);
 	else
 		run_call(work);
 }
@@ -296,7 +307,7 @@ static void decide(struct server *server, struct lws *wsi, struct http_session *
 		begin_stream(server, wsi, session);
 		return;
 	case ROUTE_FRAME:
-		http_response_text(&session->response, 404, "not served here\n");
+		submit(server, wsi, session);
 		return;
 	}
 }

@@ -12,6 +12,7 @@
 struct box;
 struct live_viewer;
 struct lives;
+struct pictures;
 struct ws_client;
 
 enum { MAX_BODY_BYTES = 1 << 20, MAX_QUEUED_JOBS = 256, N_WORKERS = 4, CHUNK_BYTES = 64 << 10 };
@@ -45,6 +46,7 @@ struct server {
 	struct server_counters counters;
 	struct peer peers[N_PEERS];
 	struct lives *lives;
+	struct pictures *pictures;
 	struct ws_client *clients; /* all WebSocket clients */
 	lws_sorted_usec_list_t vms_timer;
 	bool vms_asked; /* a job lists the VMs for them */

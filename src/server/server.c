@@ -9,6 +9,7 @@
 #include "box/box.h"
 #include "server/internal.h"
 #include "server/live.h"
+#include "server/pictures.h"
 
 static const struct lws_protocols protocols[] = {
 	{ .name = "http",
@@ -98,6 +99,7 @@ static struct error *start(struct server *server, const struct server_params *pa
 	server->access.reads_need_token |= params->reads_need_token;
 	TRY(check_params(params, &server->access));
 	TRY(box_create(&server->box));
+	TRY(pictures_create(&server->pictures));
 	TRY(lives_create(wake, server, &server->lives));
 	TRY(jobs_create(N_WORKERS, MAX_QUEUED_JOBS, wake, server, &server->jobs));
 	struct error *err = listen_on(server, params);
@@ -136,6 +138,7 @@ void server_destroy(struct server *server)
 		lws_context_destroy(server->context);
 	jobs_destroy(server->jobs);
 	lives_destroy(server->lives);
+	pictures_destroy(server->pictures);
 	box_destroy(server->box);
 	free(server->url);
 	free(server);

@@ -67,8 +67,8 @@ async function show() {
 	const start = Math.max(0, Math.floor(address / 16) * 16 - 64);
 	const vm = view.vm;
 	const [page, bytes, code] = await Promise.allSettled([query(vm, "page", { address: view.at }),
-		query(vm, "read", { address: `0x${start.toString(16)}`, length: String(BYTES_SHOWN), physical: "true" }),
-		query(vm, "disasm", { address: view.at, physical: "true" })]);
+		query(vm, "read", { address: `0x${start.toString(16)}`, length: String(BYTES_SHOWN) }),
+		query(vm, "disasm", { address: view.at })]);
 	if (turn !== asked) return;
 	const parts = [];
 	parts.push(page.status === "fulfilled" ? facts(page.value) : h("p", { class: "error" }, String(page.reason.message)));
