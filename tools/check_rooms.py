@@ -17,7 +17,8 @@ MAX_LINES = {'.c': 600, '.h': 250}
 MAX_FUNCTION = 100
 BANNED = re.compile(r'(?<![\w.>])(strcpy|strcat|strncat|sprintf|vsprintf|gets|atol|atoll|alloca|setjmp|longjmp|'
                     r'tmpnam|mktemp|strtok)\s*\(')
-BANNED_EXEMPT = ('tests/', 'guest/')  # programs that are no part of the product
+BANNED_EXEMPT = ('tests/', 'guest/',  # programs that are no part of the product
+                 'src/learn/vex.c')  # libVEX wants an exit that does not return
 
 problems = []
 warnings = []

@@ -1,0 +1,204 @@
+#include "learn/bv_mcode.h"
+
+#include "base/error.h"
+
+void bv_mcode_init(struct bv_mcode *m, Z3_context z, const struct mcode_kernel *kernel)
+{
+	m->z = z;
+	m->kernel = kernel;
+	for (unsigned i = 0; i < MCODE_SLOTS; i++)
+		m->slots[i] = bv_const(z, 64, 0);
+}
+
+bool bv_mcode_op(uint8_t opcode, enum ir_op *ret)
+{
+	static const struct {
+		uint8_t opcode, op;
+	} same[] = {
+		{ MCODE_ADD, IR_ADD },	     { MCODE_SUB, IR_SUB },
+		{ MCODE_MUL, IR_MUL },	     { MCODE_DIV, IR_UDIV },
+		{ MCODE_REM, IR_UREM },	     { MCODE_MULHU, IR_MULHU },
+		{ MCODE_MULHS, IR_MULHS },   { MCODE_AND, IR_AND },
+		{ MCODE_OR, IR_OR },	     { MCODE_XOR, IR_XOR },
+		{ MCODE_SHL, IR_SHL },	     { MCODE_SHR, IR_SHR },
+		{ MCODE_SAR, IR_SAR },	     { MCODE_MINU, IR_MINU },
+		{ MCODE_MINS, IR_MINS },     { MCODE_MAXU, IR_MAXU },
+		{ MCODE_MAXS, IR_MAXS },     { MCODE_AVGU, IR_AVGU },
+		{ MCODE_ADDSU, IR_ADDSU },   { MCODE_ADDSS, IR_ADDSS },
+		{ MCODE_SUBSU, IR_SUBSU },   { MCODE_SUBSS, IR_SUBSS },
+		{ MCODE_CLZ, IR_CLZ },	     { MCODE_CTZ, IR_CTZ },
+		{ MCODE_UNPKL, IR_UNPKL },   { MCODE_UNPKH, IR_UNPKH },
+		{ MCODE_PACKT, IR_PACKT },   { MCODE_PACKSS, IR_PACKSS },
+		{ MCODE_PACKUS, IR_PACKUS }, { MCODE_MOVMSK, IR_MOVMSK },
+	};
+	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++) {
+		if (same[i].opcode != opcode)
+			continue;
+		*ret = same[i].op;
+		return true;
+	}
+	return false;
+}
+
+static Z3_ast compare(Z3_context z, uint8_t op, Z3_ast a, Z3_ast b)
+{
+	switch (op) {
+	case MCODE_CMPEQ:
+		return Z3_mk_eq(z, a, b);
+	case MCODE_CMPNE:
+		return Z3_mk_not(z, Z3_mk_eq(z, a, b));
+	case MCODE_CMPLTU:
+		return Z3_mk_bvult(z, a, b);
+	case MCODE_CMPLEU:
+		return Z3_mk_bvule(z, a, b);
+	case MCODE_CMPLTS:
+		return Z3_mk_bvslt(z, a, b);
+	case MCODE_CMPLES:
+		return Z3_mk_bvsle(z, a, b);
+	default:
+		return NULL;
+	}
+}
+
+/* One lane, or the whole operand cut to the width: terms of `bits` bits. d: rd before. */
+static Z3_ast scalar(Z3_context z, uint8_t op, Z3_ast a, Z3_ast b, Z3_ast d)
+{
+	unsigned bits = bv_width(z, a);
+	Z3_ast condition = compare(z, op, a, b);
+	enum ir_op same;
+	if (condition)
+		return bv_from_bool(z, condition, bits);
+	if (bv_mcode_op(op, &same))
+		return bv_op(z, same, a, b);
+	switch (op) {
+	case MCODE_MOV:
+		return a;
+	case MCODE_NEG:
+		return Z3_mk_bvsub(z, bv_const(z, bits, 0), a);
+	case MCODE_NOT:
+		return Z3_mk_bvxor(z, a, bv_const(z, bits, ~0ull));
+	case MCODE_ANDN:
+		return Z3_mk_bvand(z, a, Z3_mk_bvxor(z, b, bv_const(z, bits, ~0ull)));
+	case MCODE_ABS:
+		return Z3_mk_ite(z, Z3_mk_bvslt(z, a, bv_const(z, bits, 0)),
+				 Z3_mk_bvsub(z, bv_const(z, bits, 0), a), a);
+	case MCODE_CMOV:
+		return Z3_mk_ite(z, Z3_mk_eq(z, a, bv_const(z, bits, 0)), d, b);
+	default:
+		return NULL;
+	}
+}
+
+static Z3_ast packed(Z3_context z, const struct mcode_insn *insn, Z3_ast a, Z3_ast b, Z3_ast d)
+{
+	unsigned lane = mcode_width_bits(insn->width_code);
+	enum ir_op same;
+	if (insn->op == MCODE_NEG)
+		return bv_lanes(z, IR_SUB, lane, bv_const(z, 64, 0), a);
+	if (bv_mcode_op(insn->op, &same))
+		return bv_lanes(z, same, lane, a, b);
+	Z3_ast result = NULL;
+	for (unsigned i = 64 / lane; i-- > 0;) {
+		Z3_ast out = scalar(z, insn->op, bv_extract(z, a, i * lane, lane),
+				    bv_extract(z, b, i * lane, lane),
+				    bv_extract(z, d, i * lane, lane));
+		if (!out)
+			return NULL;
+		result = result ? Z3_mk_concat(z, result, out) : out;
+	}
+	return result;
+}
+
+static Z3_ast arithmetic(struct bv_mcode *m, const struct mcode_insn *insn)
+{
+	Z3_context z = m->z;
+	Z3_ast a = m->regs[insn->rs1], d = m->regs[insn->rd];
+	Z3_ast b = insn->has_imm ? bv_const(z, 64, insn->imm) : m->regs[insn->rs2];
+	if (insn->packed)
+		return packed(z, insn, a, b, d);
+	unsigned bits = mcode_width_bits(insn->width_code);
+	Z3_ast low_b = insn->has_imm ? bv_const(z, bits, insn->imm) : bv_resize(z, b, bits);
+	if (insn->op == MCODE_SEXT)
+		return bv_sign_extend(z, bv_resize(z, a, bits), 64);
+	Z3_ast out = scalar(z, insn->op, bv_resize(z, a, bits), low_b, bv_resize(z, d, bits));
+	return out ? bv_resize(z, out, 64) : NULL;
+}
+
+static struct error *memory(struct bv_mcode *m, const struct mcode_insn *insn)
+{
+	unsigned bits = mcode_width_bits(insn->width_code);
+	int64_t offset = (int64_t)insn->imm;
+	bool indexed = insn->op == MCODE_LDX || insn->op == MCODE_STX;
+	Z3_ast index = indexed ? m->regs[insn->rs2] : NULL, condition = NULL, value;
+	if (!m->load || !m->store)
+		return error_create(ERR_BAD_DATA, "memory outside the body");
+	if (insn->op == MCODE_LD || insn->op == MCODE_LDX) {
+		TRY(m->load(m->user, insn->rs1, index, offset, bits, &value));
+		m->regs[insn->rd] = bv_resize(m->z, value, 64);
+		return NULL;
+	}
+	if (insn->op == MCODE_STC)
+		condition = Z3_mk_not(
+			m->z, Z3_mk_eq(m->z, m->regs[insn->rs2], bv_const(m->z, 64, 0)));
+	value = bv_resize(m->z, m->regs[insn->rd], bits);
+	return m->store(m->user, insn->rs1, index, offset, value, condition);
+}
+
+static struct error *step(struct bv_mcode *m, const struct mcode_insn *insn, bool *halt_ret)
+{
+	Z3_ast value;
+	switch (insn->op) {
+	case MCODE_NOP:
+		return NULL;
+	case MCODE_HALT:
+		*halt_ret = true;
+		return NULL;
+	case MCODE_LDI:
+		m->regs[insn->rd] = bv_const(m->z, 64, insn->imm);
+		return NULL;
+	case MCODE_GET:
+		m->regs[insn->rd] = m->slots[insn->rs1];
+		return NULL;
+	case MCODE_PUT:
+		m->slots[insn->rs1] = m->regs[insn->rd];
+		return NULL;
+	case MCODE_LD:
+	case MCODE_LDX:
+	case MCODE_ST:
+	case MCODE_STC:
+	case MCODE_STX:
+		return memory(m, insn);
+	case MCODE_JMP:
+	case MCODE_JZ:
+	case MCODE_JNZ:
+		return error_create(ERR_UNSUPPORTED, "the prover takes no jumps");
+	default:
+		break;
+	}
+	value = arithmetic(m, insn);
+	if (!value)
+		return error_create(ERR_UNSUPPORTED, "the prover does not know opcode 0x%x",
+				    insn->op);
+	m->regs[insn->rd] = value;
+	return NULL;
+}
+
+struct error *bv_mcode_run(struct bv_mcode *m, enum mcode_section section, Z3_ast r0)
+{
+	const struct mcode_code *code = &m->kernel->code[section];
+	bool halt = false;
+	for (unsigned i = 0; i < MCODE_REGISTERS; i++)
+		m->regs[i] = bv_const(m->z, 64, 0);
+	if (r0)
+		m->regs[0] = r0;
+	for (uint32_t at = 0; at < code->count && !halt;) {
+		struct mcode_insn insn;
+		const char *why;
+		if (!mcode_decode(code->pixels, code->count, at, &insn, &why))
+			return error_create(ERR_BAD_DATA, "%s at pixel %u: %s",
+					    mcode_section_name(section), at, why);
+		at += insn.n_pixels;
+		TRY(step(m, &insn, &halt));
+	}
+	return NULL;
+}

@@ -1,0 +1,28 @@
+/* A section of a kernel executed on bit-vector terms. Straight-line code only, which is what
+ * the learner emits. Trusted. Thread: that of the context. */
+#ifndef LEARN_BV_MCODE_H
+#define LEARN_BV_MCODE_H
+#include "learn/bv.h"
+#include "mcode/program.h"
+struct error;
+
+struct bv_mcode {
+	Z3_context z;
+	const struct mcode_kernel *kernel;
+	Z3_ast slots[MCODE_SLOTS]; /* 64 bits each */
+	Z3_ast regs[MCODE_REGISTERS];
+	/* Memory of an iteration. index: 64 bits or NULL; condition: a Bool or NULL. */
+	struct error *(*load)(void *user, unsigned stream, Z3_ast index, int64_t offset,
+			      unsigned bits, Z3_ast *ret);
+	struct error *(*store)(void *user, unsigned stream, Z3_ast index, int64_t offset,
+			       Z3_ast value, Z3_ast condition);
+	void *user;
+};
+
+/* Slots of the state: all 0. */
+void bv_mcode_init(struct bv_mcode *m, Z3_context z, const struct mcode_kernel *kernel);
+/* Runs a section: registers 0 but r0. Fails: ERR_UNSUPPORTED (a jump), ERR_BAD_DATA. */
+struct error *bv_mcode_run(struct bv_mcode *m, enum mcode_section section, Z3_ast r0);
+/* Operation of the expression language behind an opcode; false: it has none. */
+bool bv_mcode_op(uint8_t opcode, enum ir_op *ret);
+#endif

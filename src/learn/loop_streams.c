@@ -1,0 +1,321 @@
+/* Where the loop reads and writes: addresses in closed form, grouped into streams that share a
+ * base and a stride; and what keeps iterations out of each other's way. */
+#include "base/error.h"
+#include "learn/loop.h"
+
+enum { WINDOW_MAX = 4096 };
+
+/* base = rest + offset */
+static ir_ref split_offset(struct loop *loop, ir_ref base, uint64_t *offset_ret)
+{
+	const struct ir_node node = *ir_get(loop->ir, base);
+	*offset_ret = 0;
+	if (node.op == IR_CONST) {
+		*offset_ret = 0;
+		return base;
+	}
+	if (node.op != IR_ADD || !ir_is_const(loop->ir, node.args[1], offset_ret))
+		return base;
+	return node.args[0];
+}
+
+static struct error *add_stream(struct loop *loop, const struct loop_stream *stream,
+				unsigned *index_ret)
+{
+	if (loop->n_streams == LOOP_STREAMS_MAX)
+		return error_create(ERR_LIMIT, "walks too many arrays");
+	*index_ret = loop->n_streams;
+	loop->streams[loop->n_streams++] = *stream;
+	return NULL;
+}
+
+static struct error *find_stream(struct loop *loop, ir_ref rest, uint64_t offset,
+				 int64_t stride, unsigned *index_ret, int32_t *offset_ret)
+{
+	for (unsigned i = 0; i < loop->n_streams; i++) {
+		struct loop_stream *stream = &loop->streams[i];
+		uint64_t origin;
+		ir_ref base = split_offset(loop, stream->base, &origin);
+		int64_t distance = (int64_t)(offset - origin);
+		if (stream->region || base != rest || stream->stride != stride ||
+		    distance > WINDOW_MAX || distance < -WINDOW_MAX)
+			continue;
+		*index_ret = i;
+		*offset_ret = (int32_t)distance;
+		return NULL;
+	}
+	struct loop_stream fresh = { .stride = stride };
+	fresh.base = ir_binary(loop->ir, IR_ADD, rest, ir_const(loop->ir, 64, offset));
+	*offset_ret = 0;
+	return add_stream(loop, &fresh, index_ret);
+}
+
+static void widen(struct loop_stream *stream, int32_t offset, unsigned bits, bool store)
+{
+	int32_t end = offset + (int32_t)(bits / 8);
+	if (offset < stream->low)
+		stream->low = offset;
+	if (end > stream->high)
+		stream->high = end;
+	stream->writes |= store;
+	stream->reads |= !store;
+}
+
+/* base + index, with the index made from a few bits of data: a table. */
+struct table {
+	ir_ref base, index; /* IR_NONE: none yet */
+	uint64_t constant, last; /* largest index */
+};
+
+static bool table_collect(struct loop *loop, struct table *table, ir_ref ref, uint64_t factor)
+{
+	struct ir *ir = loop->ir;
+	struct ir_node node = *ir_get(ir, ref);
+	uint64_t value;
+	if (node.op == IR_CONST) {
+		table->constant += factor * node.imm;
+		return true;
+	}
+	if (node.op == IR_ADD && !node.lane)
+		return table_collect(loop, table, node.args[0], factor) &&
+		       table_collect(loop, table, node.args[1], factor);
+	if (node.op == IR_MUL && !node.lane && ir_is_const(ir, node.args[1], &value))
+		return table_collect(loop, table, node.args[0], factor * value);
+	bool moving = loop_depends(loop, ref, IR_LOAD, ~0ull) ||
+		      loop_depends(loop, ref, IR_INIT, CELL_K);
+	ir_ref term = ir_binary(ir, IR_MUL, ref, ir_const(ir, 64, factor));
+	ir_ref *into = moving ? &table->index : &table->base;
+	*into = *into == IR_NONE ? term : ir_binary(ir, IR_ADD, *into, term);
+	if (!moving)
+		return true;
+	if (node.op != IR_ZEXT || ir_width(ir, node.args[0]) > 16 || factor > 64)
+		return false;
+	table->last += ir_mask(ir_width(ir, node.args[0])) * factor;
+	return table->last <= 1 << 22;
+}
+
+static struct error *add_table(struct loop *loop, ir_ref address, unsigned bits,
+			       struct loop_access *access)
+{
+	struct table table = { 0 };
+	if (!table_collect(loop, &table, address, 1) || table.index == IR_NONE)
+		return error_create(ERR_UNSUPPORTED, "reads at an address that is data");
+	ir_ref constant = ir_const(loop->ir, 64, table.constant);
+	struct loop_stream fresh = { .region = true, .reads = true };
+	fresh.base = table.base == IR_NONE ? constant
+					   : ir_binary(loop->ir, IR_ADD, table.base, constant);
+	fresh.high = (int32_t)(table.last + bits / 8);
+	access->index = table.index;
+	for (unsigned i = 0; i < loop->n_streams; i++) {
+		if (!loop->streams[i].region || loop->streams[i].base != fresh.base)
+			continue;
+		if (fresh.high > loop->streams[i].high)
+			loop->streams[i].high = fresh.high;
+		access->stream = i;
+		return NULL;
+	}
+	return add_stream(loop, &fresh, &access->stream);
+}
+
+static bool is_live_load(const struct loop *loop, size_t event)
+{
+	const struct iteration *it = loop->iteration;
+	for (size_t i = 0; i < it->events.count; i++) {
+		const struct iteration_event *e = &it->events.items[i];
+		if (loop_depends(loop, e->address, IR_LOAD, event) ||
+		    (e->store && (loop_depends(loop, e->data, IR_LOAD, event) ||
+				  loop_depends(loop, e->condition, IR_LOAD, event))))
+			return true;
+	}
+	for (size_t i = 0; i < it->exits.count; i++)
+		if (loop_depends(loop, it->exits.items[i].condition, IR_LOAD, event))
+			return true;
+	for (unsigned i = 0; i < loop->n_reductions; i++)
+		if (loop_depends(loop, loop->reductions[i].value, IR_LOAD, event))
+			return true;
+	return false;
+}
+
+static struct error *place(struct loop *loop, const struct iteration_event *event,
+			   struct loop_access *access)
+{
+	ir_ref address = loop_close(loop, event->address);
+	struct loop_linear linear;
+	if (loop_depends(loop, address, IR_OPAQUE, ~0ull))
+		return error_create(ERR_UNSUPPORTED, "an address without a meaning here");
+	if (!loop_linear(loop, address, &linear)) {
+		if (event->store)
+			return error_create(ERR_UNSUPPORTED,
+					    "stores at an address that is data");
+		TRY(add_table(loop, address, event->width, access));
+		return NULL;
+	}
+	uint64_t offset;
+	ir_ref rest = split_offset(loop, linear.base, &offset);
+	if ((int64_t)linear.step > 1 << 20 || (int64_t)linear.step < -(1 << 20))
+		return error_create(ERR_UNSUPPORTED, "strides of more than a megabyte");
+	TRY(find_stream(loop, rest, offset, (int64_t)linear.step, &access->stream,
+			&access->offset));
+	widen(&loop->streams[access->stream], access->offset, event->width, event->store);
+	return NULL;
+}
+
+struct error *loop_find_streams(struct loop *loop)
+{
+	const struct iteration *iteration = loop->iteration;
+	for (size_t i = 0; i < iteration->events.count; i++) {
+		const struct iteration_event *event = &iteration->events.items[i];
+		struct loop_access access = { .event = i };
+		if (!event->store && !is_live_load(loop, i))
+			continue;
+		if (loop->n_accesses == LOOP_ACCESSES_MAX)
+			return error_create(ERR_LIMIT, "too many loads and stores");
+		TRY(place(loop, event, &access));
+		if (event->store) {
+			access.condition = loop_close(loop, event->condition);
+			access.data = loop_close(loop, event->data);
+			if (loop_depends(loop, access.data, IR_OPAQUE, ~0ull) ||
+			    loop_depends(loop, access.condition, IR_OPAQUE, ~0ull))
+				return error_create(
+					ERR_UNSUPPORTED, "stores what has no meaning here: %s",
+					iteration->opaque.count ? iteration->opaque.items[0]
+								: "unknown");
+		}
+		loop->accesses[loop->n_accesses++] = access;
+	}
+	return NULL;
+}
+
+/* Two accesses of one stream in different iterations: some q != 0 with overlapping bytes? */
+static bool collide(int64_t stride, int64_t a, int64_t a_bytes, int64_t b, int64_t b_bytes)
+{
+	for (int64_t q = -WINDOW_MAX * 2; q <= WINDOW_MAX * 2; q++) {
+		int64_t at = a + q * stride;
+		if (q != 0 && at < b + b_bytes && b < at + a_bytes)
+			return true;
+	}
+	return false;
+}
+
+static struct error *check_collisions(struct loop *loop)
+{
+	const struct iteration_event *events = loop->iteration->events.items;
+	for (unsigned i = 0; i < loop->n_accesses; i++) {
+		const struct loop_access *a = &loop->accesses[i];
+		if (!events[a->event].store)
+			continue;
+		if (loop->streams[a->stream].stride == 0)
+			return error_create(ERR_UNSUPPORTED, "stores to one place again and "
+							     "again");
+		for (unsigned j = 0; j < loop->n_accesses; j++) {
+			const struct loop_access *b = &loop->accesses[j];
+			if (b->stream == a->stream &&
+			    collide(loop->streams[a->stream].stride, a->offset,
+				    events[a->event].width / 8, b->offset,
+				    events[b->event].width / 8))
+				return error_create(ERR_UNSUPPORTED,
+						    "an iteration needs bytes that another "
+						    "one stores");
+		}
+	}
+	return NULL;
+}
+
+/* [start, end) of all that a stream touches, for trip >= 1. */
+struct extent {
+	ir_ref start, end;
+};
+
+static struct error *make_extent(struct loop *loop, const struct loop_stream *stream,
+				 struct extent *ret)
+{
+	struct ir *ir = loop->ir;
+	ir_ref last = ir_binary(ir, IR_SUB, loop->trip, ir_const(ir, 64, 1));
+	ir_ref low = ir_binary(ir, IR_ADD, stream->base,
+			       ir_const(ir, 64, (uint64_t)(int64_t)stream->low));
+	ir_ref limit = ir_const(ir, 64, 1ull << 47);
+	int64_t window = (int64_t)stream->high - stream->low;
+	uint64_t size = (uint64_t)(stream->stride < 0 ? -stream->stride : stream->stride);
+	ir_ref span = ir_binary(ir, IR_MUL, last, ir_const(ir, 64, size));
+	TRY(loop_add_guard(loop, ir_binary(ir, IR_LTU, low, limit), LOOP_WRAP));
+	ret->start = low;
+	ret->end = ir_binary(ir, IR_ADD, low, ir_const(ir, 64, (uint64_t)window));
+	if (stream->stride < 0) {
+		TRY(loop_add_guard(loop, ir_not(ir, ir_binary(ir, IR_LTU, low, span)),
+				   LOOP_WRAP));
+		ret->start = ir_binary(ir, IR_SUB, low, span);
+	} else {
+		ret->end = ir_binary(ir, IR_ADD, ret->end, span);
+	}
+	return NULL;
+}
+
+static struct error *keep_apart(struct loop *loop, const struct extent *a,
+				const struct extent *b)
+{
+	struct ir *ir = loop->ir;
+	ir_ref before = ir_not(ir, ir_binary(ir, IR_LTU, b->start, a->end));
+	ir_ref after = ir_not(ir, ir_binary(ir, IR_LTU, a->start, b->end));
+	return loop_add_guard(loop, ir_binary(ir, IR_OR, before, after), LOOP_OVERLAP);
+}
+
+/* Trip counts are kept so small that no product of stride and trip count comes near 2^47. */
+static void limit_by_stride(struct loop *loop)
+{
+	uint64_t most = 1;
+	for (unsigned i = 0; i < loop->n_streams; i++) {
+		int64_t stride = loop->streams[i].stride;
+		uint64_t size = (uint64_t)(stride < 0 ? -stride : stride);
+		most = size > most ? size : most;
+	}
+	if (most > 1 << 14)
+		loop_limit_trip(loop, ir_const(loop->ir, 64, (1ull << 46) / most));
+}
+
+/* Registers of which the closed form takes the top half to be zero. */
+static struct error *require_clean_tops(struct loop *loop)
+{
+	for (unsigned c = 0; c < CELLS; c++) {
+		const struct loop_cell *cell = &loop->cells[c];
+		uint8_t width = 32;
+		if (cell->class == LOOP_REDUCTION &&
+		    loop->reductions[cell->reduction].clean_top)
+			width = loop->reductions[cell->reduction].width;
+		else if (cell->class != LOOP_IV32)
+			continue;
+		ir_ref top = ir_extract(loop->ir, ir_leaf(loop->ir, IR_INIT, 64, c), width,
+					(uint8_t)(64 - width));
+		TRY(loop_add_guard(loop,
+				   ir_binary(loop->ir, IR_EQ, top,
+					     ir_const(loop->ir, (uint8_t)(64 - width), 0)),
+				   LOOP_SHAPE));
+	}
+	return NULL;
+}
+
+struct error *loop_make_guards(struct loop *loop)
+{
+	struct extent extents[LOOP_STREAMS_MAX];
+	TRY(check_collisions(loop));
+	limit_by_stride(loop);
+	TRY(require_clean_tops(loop));
+	ir_ref two = ir_const(loop->ir, 64, 2);
+	TRY(loop_add_guard(loop, ir_not(loop->ir, ir_binary(loop->ir, IR_LTU, loop->trip, two)),
+			   LOOP_SHORT));
+	if (loop->iteration->uses_df) {
+		ir_ref flags = ir_leaf(loop->ir, IR_INIT, 64, CELL_EFLAGS);
+		TRY(loop_add_guard(loop, ir_not(loop->ir, ir_extract(loop->ir, flags, 10, 1)),
+				   LOOP_SHAPE));
+	}
+	bool any_store = false;
+	for (unsigned i = 0; i < loop->n_streams; i++) {
+		TRY(make_extent(loop, &loop->streams[i], &extents[i]));
+		any_store |= loop->streams[i].writes;
+	}
+	for (unsigned i = 0; any_store && i < loop->n_streams; i++)
+		for (unsigned j = 0; j < loop->n_streams; j++)
+			if (loop->streams[i].writes && i != j &&
+			    !(loop->streams[j].writes && j < i))
+				TRY(keep_apart(loop, &extents[i], &extents[j]));
+	return NULL;
+}

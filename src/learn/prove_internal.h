@@ -1,0 +1,75 @@
+/* Parts of the prover: prove.c (registers, exits, finish), prove_memory.c (loads and stores),
+ * prove_ints.c (addresses as integers, iterations out of each other's way). */
+#ifndef LEARN_PROVE_INTERNAL_H
+#define LEARN_PROVE_INTERNAL_H
+#include "learn/bv_ir.h"
+#include "learn/bv_mcode.h"
+#include "learn/lia.h"
+#include "learn/prove.h"
+
+/* One byte of memory of this iteration: stream, place, what each side has it hold now. */
+struct prove_byte {
+	unsigned stream;
+	Z3_ast index; /* in a table: where; otherwise NULL */
+	int64_t offset;
+	Z3_ast x86, mcode;
+};
+
+struct prove_table_use { /* an LDX of the body */
+	unsigned stream, bits;
+	Z3_ast index;
+	int64_t offset;
+};
+
+struct prover {
+	Z3_context z;
+	const struct prove_params *params;
+	const struct mcode_kernel *kernel;
+	struct loop *loop;
+	struct iteration *raw; /* the iteration, nothing simplified or taken for granted */
+	struct proof *proof;
+	Z3_ast entry[CELLS]; /* registers at the loop head when the kernel starts */
+	Z3_ast stale[CELLS]; /* what a dead cell holds */
+	Z3_ast flags, k, n;
+	Z3_ast acc[LOOP_REDUCTIONS_MAX], top[LOOP_REDUCTIONS_MAX];
+	Z3_ast setup[MCODE_SLOTS]; /* slots after setup */
+	Z3_ast body[MCODE_SLOTS]; /* slots after the body of iteration k */
+	struct bv_ir raw_terms, plain_terms; /* of raw->ir, and of loop->ir in closed form */
+	Z3_ast loads[4096]; /* terms of raw loads, by event */
+	Z3_ast again; /* the raw iteration stays in the loop */
+	VEC(struct prove_byte) bytes;
+	VEC(struct prove_table_use) uses;
+	bool out_of_memory;
+	/* integers */
+	struct lia lia;
+	struct lia_mcode guard, ints; /* after guard; after setup */
+	Z3_ast int_entry[CELLS + 1];
+	Z3_ast int_k, int_guard;
+};
+
+static inline bool prover_check(struct prover *p, const char *name, Z3_ast premise, Z3_ast goal)
+{
+	return proof_check(
+		p->proof, p->z,
+		&(struct proof_try){ .name = name, .premise = premise, .goal = goal });
+}
+
+/* The cell of a guest register, CELLS for the flags. */
+unsigned prover_cell_of(unsigned guest);
+
+/* Runs the body and the raw iteration's memory, and checks it equal. */
+struct error *prove_memory_body(struct prover *p);
+struct error *prove_memory_raw(struct prover *p);
+void prove_memory_equal(struct prover *p);
+Z3_ast prover_first_bytes(struct prover *p, unsigned stream, Z3_ast index, int64_t offset,
+			  unsigned bits);
+
+struct error *prove_ints_init(struct prover *p);
+void prove_ranges(struct prover *p);
+void prove_apart(struct prover *p);
+void prove_exits_kept_away(struct prover *p);
+void prove_clean_tops(struct prover *p);
+/* Is this (closed form) address base + stride k + offset of the stream, under the guard? */
+bool prove_int_address(struct prover *p, const char *name, ir_ref address, unsigned stream,
+		       int64_t offset);
+#endif
