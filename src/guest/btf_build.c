@@ -7,17 +7,17 @@
 #include "base/error.h"
 #include "base/vec.h"
 
-/* A reference is a CONST record whose target is filled in at the end, or that becomes a FWD:
+/* A reference is a TYPE_TAG record whose target is filled in at the end, or that becomes a FWD:
  *
- *   struct a { struct b *p; }     [1] CONST -> ?   [2] PTR -> 1   [3] STRUCT a { p: 2 }
+ *   struct a { struct b *p; }     [1] TYPE_TAG -> ?   [2] PTR -> 1   [3] STRUCT a { p: 2 }
  *   struct b { .. }               [4] STRUCT b
- *   finish                        [1] CONST -> 4
+ *   finish                        [1] TYPE_TAG -> 4
  *
- * Readers look through CONST, so nothing else changes. */
+ * Readers look through TYPE_TAG, so nothing else changes. */
 struct label {
 	enum btf_kind kind;
 	char *text;
-	uint32_t reference; /* id of the CONST, 0: not referred to */
+	uint32_t reference; /* id of the TYPE_TAG, 0: not referred to */
 	size_t reference_at; /* where its record is */
 	uint32_t definition; /* 0: none yet */
 };
@@ -218,7 +218,7 @@ uint32_t btf_build_reference(struct btf_builder *builder, enum btf_kind kind, co
 		return label->definition;
 	if (!label->reference) {
 		label->reference_at = builder->types.count;
-		label->reference = put_record(builder, 0, BTF_CONST, false, 0, 0);
+		label->reference = put_record(builder, 0, BTF_TYPE_TAG, false, 0, 0);
 	}
 	return label->reference;
 }
