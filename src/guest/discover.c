@@ -19,6 +19,7 @@
 #include "guest/discover.h"
 #include "guest/internal.h"
 #include "guest/scan.h"
+#include "guest/shape.h"
 #include "guest/symtab.h"
 
 enum {
@@ -246,6 +247,8 @@ struct error *guest_discover(struct guest *guest)
 	}
 	if (count > 1)
 		guest_add_doubt(guest, "%zu VMCOREINFO pages found", count);
+	if (!good)
+		good = shape_settle(guest);
 	if (!good && !*guest->banner && !guest->has_kallsyms)
 		return error_hint(
 			error_create(ERR_NOT_FOUND, "no Linux kernel found in %llu MiB of RAM",

@@ -200,6 +200,24 @@ static void classify_structs(struct page_kinds *kinds, uint64_t frame, uint64_t 
 	}
 }
 
+/* Without page structures: what was never written is free, the image is known by its symbols,
+ * and the rest waits for the page tables. */
+static void classify_blindly(struct page_kinds *kinds, uint64_t first, uint64_t end)
+{
+	struct phys_mem *mem = guest_memory(kinds->guest);
+	uint64_t start = 0, stop = 0;
+	for (uint64_t frame = first; frame < end; frame++) {
+		uint64_t gpa = frame * PHYS_PAGE_SIZE;
+		if (gpa >= stop && !phys_mem_next_data(mem, gpa, &start, &stop))
+			start = stop = UINT64_MAX;
+		bool in_image = kind_of_frame_ranges(kinds, frame) != PAGE_RESERVED;
+		set_base(kinds, frame,
+			 gpa + PHYS_PAGE_SIZE <= start ? PAGE_FREE
+			 : in_image		       ? PAGE_RESERVED
+						       : PAGE_KERNEL_OTHER);
+	}
+}
+
 static void classify_frames(struct page_kinds *kinds, uint64_t first, uint64_t end)
 {
 	struct phys_mem *mem = guest_memory(kinds->guest);
@@ -215,11 +233,7 @@ static void classify_frames(struct page_kinds *kinds, uint64_t first, uint64_t e
 		if (kinds->layout.usable)
 			classify_structs(kinds, start, stop, ram_end);
 		else
-			for (uint64_t frame = start; frame < stop; frame++)
-				set_base(kinds, frame,
-					 kind_of_frame_ranges(kinds, frame) == PAGE_RESERVED
-						 ? PAGE_KERNEL_OTHER
-						 : PAGE_RESERVED);
+			classify_blindly(kinds, start, stop);
 	}
 }
 
@@ -305,10 +319,12 @@ static void find_owners(struct page_kinds *kinds)
 	memcpy(kinds->kind, kinds->base, kinds->n_frames);
 	memcpy(kinds->level, kinds->order_of, kinds->n_frames);
 	memset(kinds->owner, 0, kinds->n_frames * sizeof(*kinds->owner));
-	page_owners_find(kinds->guest, &(struct page_owners){ .n_frames = kinds->n_frames,
-							      .kind = kinds->kind,
-							      .level = kinds->level,
-							      .owner = kinds->owner });
+	page_owners_find(kinds->guest,
+			 &(struct page_owners){ .n_frames = kinds->n_frames,
+						.kind = kinds->kind,
+						.level = kinds->level,
+						.owner = kinds->owner,
+						.has_structs = kinds->layout.usable });
 }
 
 static struct error *allocate(struct page_kinds *kinds)

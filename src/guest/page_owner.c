@@ -175,10 +175,13 @@ static enum page_kind anonymous_kind(const struct program *program, uint64_t gva
 	return PAGE_ANON_MMAP;
 }
 
-static void claim(struct finder *f, uint64_t frame, uint64_t gva)
+static void claim(struct finder *f, uint64_t frame, uint64_t gva, uint64_t flags)
 {
 	const struct page_owners *owners = f->owners;
 	uint32_t pid = f->program->pid, *owner = &owners->owner[frame];
+	/* Without page structures: pages that a program has written are its own. */
+	if (!owners->has_structs && owners->kind[frame] == PAGE_KERNEL_OTHER)
+		owners->kind[frame] = flags & GUEST_PTE_DIRTY ? PAGE_ANON_MMAP : PAGE_CACHE;
 	switch (owners->kind[frame]) {
 	case PAGE_ANON_MMAP:
 		owners->kind[frame] = (uint8_t)anonymous_kind(f->program, gva);
@@ -198,7 +201,7 @@ static bool program_leaf(void *user, const struct space_leaf *leaf)
 	struct finder *f = user;
 	uint64_t first = leaf->gpa / PHYS_PAGE_SIZE, n = leaf->page_bytes / PHYS_PAGE_SIZE;
 	for (uint64_t i = 0; i < n && first + i < f->owners->n_frames; i++)
-		claim(f, first + i, leaf->gva + i * PHYS_PAGE_SIZE);
+		claim(f, first + i, leaf->gva + i * PHYS_PAGE_SIZE, leaf->flags);
 	return true;
 }
 

@@ -2,6 +2,7 @@
  * tables, every program's, and every task's stack. Thread: that of the guest. */
 #ifndef GUEST_PAGE_OWNER_H
 #define GUEST_PAGE_OWNER_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct page_owners {
 	uint8_t *kind;
 	uint8_t *level;
 	uint32_t *owner;
+	bool has_structs; /* else what programs map is taken for theirs */
 };
 
 void page_owners_find(struct guest *guest, const struct page_owners *owners);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "guest/internal.h"
+#include "guest/shape.h"
 #include "guest/percpu.h"
 #include "guest/worker.h"
 
@@ -208,7 +209,10 @@ static struct error *read_all(struct guest *guest, bool threads, struct guest_ta
 struct error *guest_tasks_read(struct guest *guest, bool threads, struct guest_tasks *ret)
 {
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
-	TRY(read_all(guest, threads, &tasks));
+	if (!guest_types(guest))
+		TRY(shape_tasks_read(guest, &tasks));
+	else
+		TRY(read_all(guest, threads, &tasks));
 	*ret = tasks;
 	tasks = (struct guest_tasks){ 0 };
 	return NULL;
