@@ -1,0 +1,158 @@
+"""Files for other tools: Volatility 3 takes our symbols and our dumps and finds what we find; bpftool reads our BTF; what
+we write we read."""
+import json
+import re
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+import house
+import volatility
+
+FORMATS = ('raw', 'lime', 'elf')
+PROFILES = [pytest.param(p, marks=() if p in ('6.1', 'testing') else pytest.mark.full) for p in house.KERNELS]
+
+
+class Image:
+    """Dumps of one guest at one moment, in every format."""
+
+    def __init__(self, guest, folder):
+        self.folder = folder
+        guest.sh('(nc -l -p 4242 </dev/null >/dev/null 2>&1 &) ; sleep 1')
+        guest.run('pause')
+        self.dumps = {}
+        for form in FORMATS:
+            self.dumps[form] = folder / f'dump.{form}'
+            said = guest.answer('dump', '-o', self.dumps[form], '--format', form)
+            assert said['memory_bytes'] == 256 << 20 and said['format'] == form
+
+    def answer(self, command, *args, form='raw'):
+        return house.answer(command, '--file', self.dumps[form], *args)
+
+
+@pytest.fixture(scope='module', params=PROFILES)
+def image(request, session_runtime, tmp_path_factory):
+    # Volatility has no 5-level paging: a CPU without it.
+    env, folder = {'XDG_RUNTIME_DIR': str(session_runtime)}, tmp_path_factory.mktemp('exchange')
+    guest = house.start(f'exchange{request.param}-{folder.parent.name}', env, '--kaslr', '--mem', '256M', '--cpu', 'qemu64',
+                        profile=request.param)
+    try:
+        made = Image(guest, folder)
+    finally:
+        guest.stop()
+    yield made
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope='module')
+def vol(image):
+    why = volatility.missing()
+    if why:
+        pytest.skip(why)
+    made = volatility.Volatility(image.folder)
+    image.answer('isf', '-o', made.symbols / 'linux' / 'guest.json.xz')
+    return made
+
+
+def living(rows):
+    """Volatility leaves out processes that have ended and wait for their parent."""
+    return [row for row in rows if row['state'] not in 'ZX']
+
+
+def test_our_formats_hold_the_same(image):
+    wanted = image.answer('ps')
+    assert len(wanted) > 20
+    for form in FORMATS[1:]:
+        assert image.answer('ps', form=form) == wanted
+
+
+def test_volatility_lists_our_processes_from_every_format(image, vol):
+    wanted = {(row['pid'], row['ppid']) for row in living(image.answer('ps'))}
+    for form, path in image.dumps.items():
+        assert {(row['PID'], row['PPID']) for row in vol.run(path, 'linux.pslist')} == wanted, form
+
+
+def test_volatility_lists_our_modules(image, vol):
+    rows = vol.run(image.dumps['raw'], 'linux.lsmod')
+    assert {row['Module Name'] for row in rows} == {row['name'] for row in image.answer('lsmod')}
+
+
+def test_volatility_sees_the_banner(image, vol):
+    release = image.answer('status')['kernel_release']
+    banners = [row['Banner'] for row in vol.run(image.dumps['elf'], 'banners.Banners')]
+    assert any(f'Linux version {release} ' in banner for banner in banners)
+
+
+def test_volatility_lists_our_sockets(image, vol):
+    rows = [row for row in vol.run(image.dumps['lime'], 'linux.sockstat') if row['PID'] == row['TID']]
+    found = {(row['PID'], row['FD']) for row in rows}
+    wanted = {(row['pid'], row['fd']) for row in image.answer('sockets') if row['fd'] is not None}
+    assert found and found <= wanted
+
+
+def test_an_isf_and_a_system_map_read_back_give_the_same_processes(image):
+    isf, system_map = image.folder / 'again.json', image.folder / 'System.map'
+    said = image.answer('isf', '-o', isf)
+    assert said['symbols'] > 50000 and said['user_types'] > 3000
+    wanted = image.answer('ps')
+    assert image.answer('ps', '--symbols', isf) == wanted
+    offset = int(image.answer('status')['kernel_offset'], 16)
+    with open(system_map, 'w') as out:
+        for row in image.answer('symbols'):
+            address = int(row['address'], 16)
+            linked = address - offset if address >= 0xffffffff80000000 else address
+            if not row.get('module'):
+                out.write(f"{linked:016x} {row['type'].strip() or 't'} {row['name']}\n")
+    assert image.answer('ps', '--symbols', system_map) == wanted
+
+
+def test_bpftool_reads_our_btf(image):
+    bpftool = shutil.which('bpftool') or shutil.which('/usr/sbin/bpftool')
+    if not bpftool:
+        pytest.skip('no bpftool here')
+    path = image.folder / 'kernel.btf'
+    said = image.answer('btf', '-o', path)
+    text = subprocess.run([bpftool, 'btf', 'dump', 'file', path], capture_output=True, text=True, check=True).stdout
+    assert f"[{said['types']}] " in text and "STRUCT 'task_struct'" in text
+    assert image.answer('ps', '--symbols', path) == image.answer('ps')
+
+
+def without(image, path, everything):
+    """A copy of raw memory in which the kernel's types (and its symbols) are destroyed."""
+    data = bytearray(image.read_bytes())
+    for found in list(re.finditer(rb'\x9f\xeb\x01\x00\x18\x00\x00\x00', data)):
+        data[found.start():found.start() + 24] = bytes(24)
+    if everything:
+        for found in list(re.finditer(rb'OSRELEASE=', data)):
+            data[found.start():found.end()] = b'X' * 10
+        for found in list(re.finditer(rb'(?=\0\0[\x02-\x3f]\0)', data)):
+            if found.start() + 512 > len(data):
+                continue
+            table = struct.unpack_from('<256H', data, found.start())
+            if all(2 <= after - before <= 63 for before, after in zip(table, table[1:])):
+                data[found.start():found.start() + 512] = bytes(512)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize('everything', [False, True], ids=['no-types', 'neither-types-nor-symbols'])
+def test_processes_are_found_by_shape_alone(image, everything):
+    blind = without(image.dumps['raw'], image.folder / 'blind.raw', everything)
+    done = house.run('ps', '--file', blind, '--json')
+    assert 'shape of its first task' in done.stderr
+    fields = ('pid', 'tgid', 'ppid', 'task', 'kthread', 'cr3')
+    found = {tuple(row[name] for name in fields) for row in json.loads(done.stdout)}
+    rows = image.answer('ps')
+    assert {tuple(row[name] for name in fields) for row in living(rows)} <= found
+    assert len(found) == len(rows)
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(image):
+    path = image.folder / 'too-large.raw'
+    script = 'ulimit -f 1000; trap "" XFSZ; exec "$@"'
+    done = subprocess.run(['bash', '-c', script, '-', str(house.GLASSBOX), 'dump', '--file', str(image.dumps['raw']), '-o', str(path)],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.count('\n') == 1
+    assert not list(image.folder.glob('too-large*'))

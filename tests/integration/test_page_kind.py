@@ -1,0 +1,72 @@
+"""The kind of every page frame against what the guest's own kernel says of it, frame by frame; search in real memory."""
+import json
+import struct
+import subprocess
+
+import house
+
+PAGE_TRUTH = house.BUILD / 'tests' / 'tools' / 'page_truth'
+
+
+def write_truth(runs, path):
+    """What page_truth takes: the flags of all frames, then their counts."""
+    n = runs[-1]['pfn'] + runs[-1]['pages']
+    flags, counts = [0] * n, [0] * n
+    for run in runs:
+        at, end = run['pfn'], run['pfn'] + run['pages']
+        flags[at:end] = [int(run['flags'], 16)] * run['pages']
+        counts[at:end] = [run['mapcount']] * run['pages']
+    path.write_bytes(struct.pack(f'<{2 * n}Q', *flags, *counts))
+
+
+def test_frames_agree_with_kpageflags(each_guest, tmp_path):
+    runs = each_guest.truth('kpageflags')
+    each_guest.run('dump', '-o', tmp_path / 'ram.elf', '--format', 'elf')
+    write_truth(runs, tmp_path / 'truth')
+    done = subprocess.run([PAGE_TRUTH, tmp_path / 'ram.elf', tmp_path / 'truth'], capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    print(said)
+    # The guest went on between its own look and ours.
+    assert said['frames'] >= 65536 - 300
+    assert said['agreement'] >= 0.995
+    assert said['counts_agreed'] / said['frames'] >= 0.995
+    assert abs(said['buddy'] - said['kernel_free']) < 64
+
+
+def test_page_finds_who_maps_it(each_guest):
+    pid, found = 1, 0
+    for vma in each_guest.answer('maps', pid):
+        done = each_guest.run('page', vma['start'], '--pid', pid, '--json', check=False)
+        if done.returncode:
+            continue  # not present
+        page = json.loads(done.stdout)
+        assert any(row['pid'] == pid and row['virtual'] == vma['start'] for row in page['mappings'])
+        if vma['path'] == '[heap]':
+            assert page['kind'] == 'heap' and page['owner_pid'] == pid
+        assert len(page['voxel']) == 3 and page['flags'] is not None
+        found += 1
+    assert found >= 3
+
+
+def test_regions_cover_all_of_ram_once(each_guest):
+    at = 0
+    rows = each_guest.answer('regions')
+    for row in rows:
+        assert int(row['start'], 16) == at and int(row['end'], 16) - at == row['pages'] * 4096
+        at = int(row['end'], 16)
+    assert at == 256 << 20
+    assert {'free', 'kernel-text', 'slab', 'page-table', 'kernel-stack', 'heap', 'stack', 'anon'} <= {r['kind'] for r in rows}
+    assert sum(row['pages'] for row in each_guest.answer('regions', '--totals')) == 65536
+
+
+def test_search_finds_text_in_ram_and_in_one_process(fresh_guest):
+    guest = fresh_guest('--mem', '128M')
+    guest.sh('(GLASSBOX_NEEDLE=hay-in-the-stack-4711 exec sleep 4711 >/dev/null 2>&1 &)')
+    hits = guest.answer('search', 'hay-in-the-stack-4711')
+    pid = next(row['pid'] for row in guest.answer('ps') if row['comm'] == 'sleep' and '4711' in (row['args'] or ''))
+    inside = guest.answer('search', '--pid', pid, '--regex', 'hay-in-the-[a-z]+-47..')
+    assert inside and all(row['kind'] == 'stack' and row['owner_pid'] == pid for row in inside)
+    assert {row['physical'] for row in inside} <= {row['physical'] for row in hits}
+    assert guest.answer('search', '--hex', '6861 79?? 696e2d746865', '--pid', pid)
+    assert guest.answer('search', 'no such words ' + 'anywhere' * 3) == []
+    guest.refused('search', 'a(', '--regex', code=2)
