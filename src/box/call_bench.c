@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "box/bench_learn.h"
 #include "box/bench_viz.h"
 #include "box/calls.h"
 #include "box/guest_call.h"
@@ -14,11 +15,17 @@ static struct error *run_viz(struct call_context *context, json_t *rows)
 			 rows);
 }
 
+static struct error *run_learn(struct call_context *context, json_t *rows)
+{
+	return bench_learn(rows);
+}
+
 /* ORDER benches: all of them run when none is named. */
 static const struct {
 	const char *name;
 	struct error *(*run)(struct call_context *context, json_t *rows);
 } benches[] = {
+	{ "learn", run_learn },
 	{ "viz", run_viz },
 };
 
@@ -36,14 +43,14 @@ static struct error *bench_run(struct call_context *context, json_t **ret)
 	if (!found)
 		return error_hint(
 			error_create(ERR_NOT_FOUND, "no benchmark is called '%s'", wanted),
-			"there is: viz");
+			"there are: learn, viz");
 	*ret = TAKE(rows);
 	return NULL;
 }
 
 static const struct call_param bench_params[] = {
 	{ "name", CALL_STRING, .positional = true, .placeholder = "NAME",
-	  .help = "viz; all if not given" },
+	  .help = "learn, viz; all if not given" },
 	{ "dump", CALL_PATH, .placeholder = "F", .help = "viz: draw this memory" },
 	{ "fill", CALL_BOOL, .help = "viz: put copies of data where the dump has zeros" },
 	{ "device", CALL_STRING, .placeholder = "NAME", .help = "viz: part of the GPU's name" },

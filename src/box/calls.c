@@ -28,12 +28,6 @@ const struct call *const call_table[] = {
 	&call_stack,
 	&call_irqs,
 	&call_cgroups,
-	&call_kernel,
-	&call_namespaces,
-	&call_cpus,
-	&call_slabs,
-	&call_timers,
-	&call_cached,
 	/* addresses and bytes */
 	&call_symbols,
 	&call_type,
@@ -55,6 +49,7 @@ const struct call *const call_table[] = {
 	&call_query,
 	/* learning */
 	&call_hot,
+	&call_offload,
 	&call_trace,
 	/* pictures */
 	&call_render,

@@ -1,0 +1,247 @@
+#include "box/bench_learn.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "box/guest_call.h"
+#include "trace/source.h"
+#include "vm/demo_guest.h"
+#include "vm/start.h"
+#include "vm/state.h"
+
+enum { ROUNDS = 5, N_MODES = 4, READY_MS = 60000, WORK_MS = 120000, REQUEST_MS = 5000 };
+enum { DRAIN_WORDS = 128 << 10 };
+
+/* Short blocks, long blocks, arithmetic and memory. */
+static const char work[] = "for w in crc matmul mandelbrot adler chacha xor sum; "
+			   "do workload $w 524288 2; done >/dev/null";
+
+static const char *const mode_names[N_MODES] = { "plain TCG", "counting", "block trace",
+						 "full trace" };
+
+struct sample {
+	double cpu_ms;
+	double words;
+};
+
+struct bench {
+	struct vm_start *start;
+	struct trace_source *source;
+	int console;
+	char text[8192]; /* tail of the console's output */
+	size_t n_text;
+	uint64_t mark;
+	char schedstat[64];
+	struct sample samples[N_MODES][ROUNDS];
+	atomic_bool stop;
+	atomic_ullong words; /* drained so far */
+	atomic_ullong max_lag_words;
+	struct error *drain_error;
+};
+
+static struct error *connect_console(struct bench *b)
+{
+	AUTO(own_free) char *path = NULL;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	TRY(state_path(vm_start_name(b->start), "console.sock", &path));
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_create(ERR_LIMIT, "path of the console is too long: %s", path);
+	strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
+	b->console = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (b->console < 0 || connect(b->console, (struct sockaddr *)&address, sizeof(address)))
+		return error_system(errno, "cannot reach the guest's console");
+	return NULL;
+}
+
+/* Keeps the tail of what the guest prints; false at the timeout or end. */
+static bool read_console(struct bench *b, int timeout_ms)
+{
+	struct pollfd wait = { .fd = b->console, .events = POLLIN };
+	if (poll(&wait, 1, timeout_ms) <= 0)
+		return false;
+	if (b->n_text > sizeof(b->text) - 512) { /* keep what may be half a mark */
+		memmove(b->text, b->text + b->n_text - 64, 64);
+		b->n_text = 64;
+	}
+	ssize_t n = recv(b->console, b->text + b->n_text, sizeof(b->text) - b->n_text, 0);
+	if (n <= 0)
+		return false;
+	b->n_text += (size_t)n;
+	return true;
+}
+
+/* Runs a shell command in the guest and waits for its end. */
+static struct error *run_in_guest(struct bench *b, const char *command)
+{
+	char line[512], mark[32];
+	snprintf(mark, sizeof(mark), "done%" PRIu64 "\r\n", ++b->mark);
+	int n = snprintf(line, sizeof(line), "%s; echo do\"\"ne%" PRIu64 "\n", command,
+			 b->mark);
+	b->n_text = 0;
+	if (send(b->console, line, (size_t)n, MSG_NOSIGNAL) != n)
+		return error_system(errno, "cannot type into the guest");
+	while (!memmem(b->text, b->n_text, mark, strlen(mark)))
+		if (!read_console(b, WORK_MS))
+			return error_create(ERR_PEER, "the guest did not finish: %s", command);
+	return NULL;
+}
+
+static uint64_t read_cpu_ns(const char *path)
+{
+	AUTO(own_file) FILE *file = fopen(path, "re");
+	uint64_t ns = 0;
+	return file && fscanf(file, "%" SCNu64, &ns) == 1 ? ns : 0;
+}
+
+/* The vCPU's thread is the busiest one after the boot. */
+static void find_vcpu_thread(struct bench *b)
+{
+	char folder[64], path[400];
+	uint64_t most = 0;
+	snprintf(folder, sizeof(folder), "/proc/%d/task", (int)vm_start_pid(b->start));
+	DIR *tasks = opendir(folder);
+	for (struct dirent *entry; tasks && (entry = readdir(tasks));) {
+		snprintf(path, sizeof(path), "%s/%s/schedstat", folder, entry->d_name);
+		uint64_t ns = read_cpu_ns(path);
+		if (entry->d_name[0] == '.' || ns <= most ||
+		    strlen(path) >= sizeof(b->schedstat))
+			continue;
+		most = ns;
+		snprintf(b->schedstat, sizeof(b->schedstat), "%.*s",
+			 (int)sizeof(b->schedstat) - 1, path);
+	}
+	if (tasks)
+		closedir(tasks);
+}
+
+static void *drain(void *user)
+{
+	struct bench *b = user;
+	static uint64_t words[DRAIN_WORDS];
+	while (!atomic_load(&b->stop) && !b->drain_error) {
+		size_t n = 0;
+		b->drain_error = trace_source_drain(b->source, 0, words, DRAIN_WORDS, &n);
+		atomic_fetch_add(&b->words, n);
+		if (n > atomic_load(&b->max_lag_words))
+			atomic_store(&b->max_lag_words, n);
+		if (n < DRAIN_WORDS)
+			nanosleep(&(struct timespec){ 0, 200 * 1000 }, NULL);
+	}
+	return NULL;
+}
+
+static struct error *measure_mode(struct bench *b, unsigned mode, unsigned round)
+{
+	struct gb_request request = { .mode = mode };
+	struct sample *sample = &b->samples[mode][round];
+	TRY(trace_source_request(b->source, &request, REQUEST_MS));
+	TRY(run_in_guest(b, work)); /* translated now */
+	uint64_t before_ns = read_cpu_ns(b->schedstat), before = atomic_load(&b->words);
+	TRY(run_in_guest(b, work));
+	sample->cpu_ms = (double)(read_cpu_ns(b->schedstat) - before_ns) / 1e6;
+	sample->words = (double)(atomic_load(&b->words) - before);
+	return NULL;
+}
+
+static struct error *measure_all(struct bench *b)
+{
+	for (unsigned round = 0; round < ROUNDS; round++)
+		for (unsigned mode = 0; mode < N_MODES; mode++)
+			TRY(measure_mode(b, mode, round));
+	return NULL;
+}
+
+static int compare_samples(const void *a, const void *b)
+{
+	double x = ((const struct sample *)a)->cpu_ms, y = ((const struct sample *)b)->cpu_ms;
+	return x < y ? -1 : x > y;
+}
+
+static struct error *add_row(json_t *rows, const char *name, double value, const char *unit,
+			     double baseline, double ratio, double goal, bool pass)
+{
+	return json_list_add(rows,
+			     json_pack("{s:s, s:f, s:s, s:{s:s, s:f}, s:f, s:f, s:b}", "name",
+				       name, "value", value, "unit", unit, "baseline", "name",
+				       "plain TCG, CPU ms", "value", baseline, "ratio", ratio,
+				       "goal", goal, "pass", (int)pass));
+}
+
+static struct error *report(struct bench *b, json_t *rows)
+{
+	static const double goals[N_MODES] = { 1, 1.12, 1.5, 3.5 };
+	struct sample median[N_MODES];
+	uint64_t dropped;
+	char name[96];
+	for (unsigned mode = 0; mode < N_MODES; mode++) {
+		qsort(b->samples[mode], ROUNDS, sizeof(struct sample), compare_samples);
+		median[mode] = b->samples[mode][ROUNDS / 2];
+	}
+	double base = median[0].cpu_ms;
+	for (unsigned mode = 1; mode < N_MODES; mode++) {
+		double cost = median[mode].cpu_ms / base;
+		snprintf(name, sizeof(name), "cost of %s", mode_names[mode]);
+		TRY(add_row(rows, name, median[mode].cpu_ms, "CPU ms", base, cost, goals[mode],
+			    cost <= goals[mode]));
+	}
+	double rate = median[2].words / median[2].cpu_ms / 1000;
+	TRY(add_row(rows, "block trace rate", rate, "M records/s", base, rate / 50, 50,
+		    rate >= 50));
+	TRY(trace_source_dropped(b->source, &dropped));
+	TRY(add_row(rows, "records dropped", (double)dropped, "records", base, 0, 0, !dropped));
+	double lag_ms = (double)atomic_load(&b->max_lag_words) / (rate * 1000);
+	return add_row(rows, "longest consumer lag at that rate", lag_ms, "ms", base, lag_ms, 1,
+		       lag_ms <= 1);
+}
+
+static struct error *run_bench(struct bench *b, json_t *rows)
+{
+	char path[256];
+	pthread_t thread;
+	for (enum vm_news news = VM_NEWS_NONE; news != VM_NEWS_READY;) {
+		news = vm_start_poll(b->start, READY_MS);
+		if (news == VM_NEWS_NONE || news == VM_NEWS_ENDED || news == VM_NEWS_PANICKED)
+			return error_create(ERR_PEER,
+					    "the guest for the benchmark did not start");
+	}
+	trace_source_path(vm_start_name(b->start), path, sizeof(path));
+	TRY(trace_source_open(path, &b->source));
+	TRY(connect_console(b));
+	TRY(run_in_guest(b, "stty -echo"));
+	find_vcpu_thread(b);
+	if (pthread_create(&thread, NULL, drain, b))
+		return error_create(ERR_SYSTEM, "cannot start a thread");
+	struct error *err = measure_all(b);
+	atomic_store(&b->stop, true);
+	pthread_join(thread, NULL);
+	if (!err)
+		err = TAKE(b->drain_error);
+	error_destroy(b->drain_error);
+	return err ? err : report(b, rows);
+}
+
+struct error *bench_learn(json_t *rows)
+{
+	struct bench b = { .console = -1 };
+	struct vm_spec spec = { .mem_bytes = 256 << 20, .cpus = 1, .learn = true };
+	struct demo_guest guest = { 0 };
+	TRY(demo_guest_fill(NULL, false, &spec, &guest));
+	struct error *err = vm_start(&spec, &b.start);
+	if (!err)
+		err = run_bench(&b, rows);
+	own_fd(&b.console);
+	trace_source_close(b.source);
+	vm_start_destroy(b.start);
+	demo_guest_deinit(&guest);
+	return err;
+}
