@@ -6,6 +6,7 @@
 #include "box/calls.h"
 #include "box/guest_call.h"
 #include "guest/guest.h"
+#include "guest/hidden.h"
 #include "guest/task.h"
 
 static json_t *args_of(struct guest *guest, const struct guest_task *task)
@@ -43,8 +44,45 @@ static struct error *list_tasks(struct call_context *context, bool threads, json
 	return NULL;
 }
 
+struct hidden_rows {
+	struct guest *guest;
+	json_t *list; /* borrowed */
+	struct error *err; /* owned */
+};
+
+static bool hidden_row(void *user, const struct guest_hidden *hidden)
+{
+	struct hidden_rows *rows = user;
+	json_t *row = task_row(rows->guest, &hidden->task);
+	json_t *views = json_array();
+	if (hidden->views & GUEST_VIEW_PID_MAP)
+		json_array_append_new(views, json_string("pid map"));
+	if (hidden->views & GUEST_VIEW_CPU)
+		json_array_append_new(views, json_string("cpu"));
+	if (row)
+		json_object_set(row, "found_in", views);
+	json_decref(views);
+	rows->err = json_list_add(rows->list, row);
+	return !rows->err;
+}
+
+static struct error *list_hidden(struct call_context *context, json_t **ret)
+{
+	struct guest *guest = NULL;
+	TRY(call_guest(context, &guest));
+	AUTO(own_json) json_t *list = json_array();
+	struct hidden_rows rows = { .guest = guest, .list = list };
+	TRY(guest_hidden_each(guest, hidden_row, &rows));
+	if (rows.err)
+		return rows.err;
+	*ret = TAKE(list);
+	return NULL;
+}
+
 static struct error *run_ps(struct call_context *context, json_t **ret)
 {
+	if (call_bool(context, "hidden"))
+		return list_hidden(context, ret);
 	return list_tasks(context, false, ret);
 }
 
@@ -162,10 +200,17 @@ static const struct call_column tree_columns[] = {
 	{ 0 },
 };
 
+static const struct call_param ps_params[] = {
+	{ "hidden", CALL_BOOL,
+	  .help = "only what other structures of the kernel know and its task list does not" },
+	{ 0 },
+};
+
 const struct call call_ps = {
 	.name = "ps",
 	.group = "introspection",
 	.summary = "list processes",
+	.params = ps_params,
 	.examples = "  glassbox ps demo\n  glassbox ps --file memory.raw --json",
 	.flags = CALL_TARGET,
 	.columns = task_columns,

@@ -28,6 +28,12 @@ const struct call *const call_table[] = {
 	&call_stack,
 	&call_irqs,
 	&call_cgroups,
+	&call_kernel,
+	&call_namespaces,
+	&call_cpus,
+	&call_slabs,
+	&call_timers,
+	&call_cached,
 	/* addresses and bytes */
 	&call_symbols,
 	&call_type,

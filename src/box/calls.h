@@ -79,4 +79,12 @@ extern const struct call call_hot;
 extern const struct call call_trace;
 /* call_render.c */
 extern const struct call call_render;
+
+/* call_system.c */
+extern const struct call call_cached;
+extern const struct call call_cpus;
+extern const struct call call_kernel;
+extern const struct call call_namespaces;
+extern const struct call call_slabs;
+extern const struct call call_timers;
 #endif

@@ -161,3 +161,20 @@ void guest_mount_point(struct guest *guest, uint64_t mount, char *text, size_t s
 	climb(guest, &f, mount, root, &b);
 	snprintf(text, size, "%s", b.at < GUEST_PATH_BYTES - 1 ? b.text + b.at : "/");
 }
+
+void guest_dentry_path(struct guest *guest, uint64_t dentry, char *text, size_t size)
+{
+	struct path_fields f = path_fields(guest);
+	struct builder b = { .at = GUEST_PATH_BYTES - 1 };
+	char name[NAME_BYTES];
+	for (int step = 0; step < STEPS_MAX && guest_step(guest); step++) {
+		uint64_t parent = guest_load(guest, dentry, f.parent);
+		size_t length = 0;
+		if (!parent || parent == dentry ||
+		    !(length = read_name(guest, &f, dentry, name)) ||
+		    !prepend(&b, name, length))
+			break;
+		dentry = parent;
+	}
+	snprintf(text, size, "%s", b.at < GUEST_PATH_BYTES - 1 ? b.text + b.at : "/");
+}

@@ -10,6 +10,8 @@ enum { GUEST_PATH_BYTES = 4096 };
 /* Path of a dentry seen through a vfsmount: "/etc/passwd", "pipe:[123]", "/x (deleted)". */
 void guest_path_text(struct guest *guest, uint64_t vfsmount, uint64_t dentry, char *text,
 		     size_t size);
+/* Path of a dentry from the root of its own filesystem. */
+void guest_dentry_path(struct guest *guest, uint64_t dentry, char *text, size_t size);
 /* Path of an open struct file. */
 void guest_file_path(struct guest *guest, uint64_t file, char *text, size_t size);
 /* Where a struct mount is mounted, from the root of its namespace. */
