@@ -116,7 +116,7 @@ static void note_use(struct maker *m, const struct mcode_insn *insn)
 
 /* Around the body. */
 
-static uint64_t identity_of(const struct mcode_reduction *red)
+uint64_t mcode_reduction_identity(const struct mcode_reduction *red)
 {
 	unsigned bits = mcode_width_bits(red->width_code);
 	uint64_t ones = mcode_width_mask(red->width_code), lane, all = 0;
@@ -313,7 +313,7 @@ static struct error *make_main(struct maker *m)
 	load_arguments(m);
 	for (uint32_t r = 0; r < m->kernel->n_reductions; r++)
 		spirv_store(sp, m->accs[r],
-			    spirv_u64(sp, identity_of(&m->kernel->reductions[r])));
+			    spirv_u64(sp, mcode_reduction_identity(&m->kernel->reductions[r])));
 	TRY(make_loop(m, first, step));
 	for (uint32_t r = 0; r < m->kernel->n_reductions; r++)
 		make_tree(m, r, lane, group_x);

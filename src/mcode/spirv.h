@@ -9,6 +9,7 @@
 #include <stdint.h>
 struct error;
 struct mcode_kernel;
+struct mcode_reduction;
 struct mcode_view;
 
 #define MCODE_SPIRV_LANES 128u /* invocations of one work group */
@@ -50,6 +51,9 @@ struct error *mcode_spirv_make(const struct mcode_kernel *kernel, unsigned flags
 /* True if every access of the kernel through views at these addresses is aligned to its width:
  * what the shader takes for granted. slots are those after setup. */
 bool mcode_spirv_aligned(const struct mcode_kernel *kernel, const uint64_t *slots);
+
+/* What a reduction starts from in every lane: x OP identity = x. */
+uint64_t mcode_reduction_identity(const struct mcode_reduction *red);
 
 /* Folds the partial results of `groups` work groups into slots, once all of them ran. */
 void mcode_spirv_fold(const struct mcode_kernel *kernel, uint64_t *slots,

@@ -11,13 +11,19 @@
 #include "mcode/interp.h"
 #include "mcode/program.h"
 #include "mcode/spirv.h"
+#include "offload/pixel_cpu.h"
 
 #define MOST_GROUPS 4096u
+#define INTERPRETER_LANES 64u /* of a work group, as shaders/pixel_cpu.wgsl says */
+#define INTERPRETER_GROUPS 256u
+#define SOFTWARE_FUEL 256u
 
 struct offload_gpu_kernel {
 	struct gpu *gpu;
 	const struct mcode_kernel *kernel;
 	struct mcode_spirv_layout layout;
+	bool interpreted;
+	uint64_t argument_bytes;
 	struct gpu_kernel *shader;
 	struct gpu_buffer *arguments, *results, *read_results;
 };
@@ -36,6 +42,18 @@ static struct error *compile(struct offload_gpu_kernel *kernel)
 	return gpu_kernel_create(kernel->gpu, &params, &kernel->shader);
 }
 
+/* parts: most partial results of each reduction. */
+static struct error *make_buffers(struct offload_gpu_kernel *kernel, uint64_t parts)
+{
+	uint64_t result_bytes =
+		4 * MCODE_SPIRV_RESULT_WORDS(parts, kernel->kernel->n_reductions);
+	TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_DEVICE, kernel->argument_bytes,
+			      &kernel->arguments));
+	TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_DEVICE, result_bytes, &kernel->results));
+	return gpu_buffer_create(kernel->gpu, GPU_BUFFER_READBACK, result_bytes,
+				 &kernel->read_results);
+}
+
 struct error *offload_gpu_kernel_create(struct gpu *gpu, const struct mcode_kernel *kernel,
 					struct offload_gpu_kernel **ret)
 {
@@ -43,15 +61,57 @@ struct error *offload_gpu_kernel_create(struct gpu *gpu, const struct mcode_kern
 	if (!gpu_info(gpu)->has_all_integers)
 		return error_create(ERR_UNSUPPORTED, "%s lacks 8-, 16- or 64-bit integers",
 				    gpu_info(gpu)->name);
+	if (gpu_info(gpu)->is_software && kernel->fuel > SOFTWARE_FUEL)
+		return error_create(ERR_UNSUPPORTED,
+				    "%s counts loops of more than %u rounds wrong",
+				    gpu_info(gpu)->name, SOFTWARE_FUEL);
 	TRY(error_alloc(1, sizeof(*made), &made));
 	made->gpu = gpu;
 	made->kernel = kernel;
 	TRY(compile(made));
-	uint64_t result_bytes = 4 * MCODE_SPIRV_RESULT_WORDS(MOST_GROUPS, kernel->n_reductions);
-	TRY(gpu_buffer_create(gpu, GPU_BUFFER_DEVICE, 8 * made->layout.argument_words,
-			      &made->arguments));
-	TRY(gpu_buffer_create(gpu, GPU_BUFFER_DEVICE, result_bytes, &made->results));
-	TRY(gpu_buffer_create(gpu, GPU_BUFFER_READBACK, result_bytes, &made->read_results));
+	made->argument_bytes = UINT64_C(8) * made->layout.argument_words;
+	TRY(make_buffers(made, MOST_GROUPS));
+	*ret = TAKE(made);
+	return NULL;
+}
+
+static void free_buffers(struct offload_gpu_kernel *kernel)
+{
+	gpu_buffer_destroy(TAKE(kernel->arguments));
+	gpu_buffer_destroy(TAKE(kernel->results));
+	gpu_buffer_destroy(TAKE(kernel->read_results));
+}
+
+struct error *offload_gpu_interpreter_load(struct offload_gpu_kernel *interpreter,
+					   const struct mcode_kernel *kernel)
+{
+	free_buffers(interpreter);
+	interpreter->kernel = kernel;
+	interpreter->layout.n_reductions = kernel->n_reductions;
+	interpreter->argument_bytes =
+		4 * (9 + 2 * kernel->n_slots + 10 * kernel->n_streams +
+		     6 * kernel->n_reductions + kernel->code[MCODE_BODY].count);
+	return make_buffers(interpreter, INTERPRETER_GROUPS * INTERPRETER_LANES);
+}
+
+struct error *offload_gpu_interpreter_create(struct gpu *gpu, const struct mcode_kernel *kernel,
+					     struct offload_gpu_kernel **ret)
+{
+	AUTO(own_offload_gpu_kernel) struct offload_gpu_kernel *made = NULL;
+	if (!offload_pixel_cpu_n_words)
+		return error_create(ERR_UNSUPPORTED, "built without shaders");
+	TRY(error_alloc(1, sizeof(*made), &made));
+	made->gpu = gpu;
+	made->interpreted = true;
+	struct gpu_kernel_params params = {
+		.name = "pixel_cpu",
+		.words = offload_pixel_cpu_words,
+		.n_words = offload_pixel_cpu_n_words,
+		.entry = "pixel_cpu",
+		.bindings = "sss",
+	};
+	TRY(gpu_kernel_create(gpu, &params, &made->shader));
+	TRY(offload_gpu_interpreter_load(made, kernel));
 	*ret = TAKE(made);
 	return NULL;
 }
@@ -61,20 +121,75 @@ void offload_gpu_kernel_destroy(struct offload_gpu_kernel *kernel)
 	if (!kernel)
 		return;
 	gpu_kernel_destroy(kernel->shader);
-	gpu_buffer_destroy(kernel->arguments);
-	gpu_buffer_destroy(kernel->results);
-	gpu_buffer_destroy(kernel->read_results);
+	free_buffers(kernel);
 	free(kernel);
 }
 
 /* Enough groups to fill a device, few enough that reading partial results is cheap. */
 static uint32_t groups_for(const struct offload_gpu_kernel *kernel, uint64_t n)
 {
-	uint64_t wanted = (n + MCODE_SPIRV_LANES - 1) / MCODE_SPIRV_LANES;
-	uint64_t most = kernel->kernel->n_reductions ? 1024 : MOST_GROUPS;
-	if (gpu_info(kernel->gpu)->is_software)
-		most = 64;
+	uint64_t lanes = kernel->interpreted ? INTERPRETER_LANES : MCODE_SPIRV_LANES;
+	uint64_t wanted = (n + lanes - 1) / lanes;
+	uint64_t most = kernel->interpreted	       ? INTERPRETER_GROUPS
+			: kernel->kernel->n_reductions ? 1024
+						       : MOST_GROUPS;
 	return (uint32_t)(wanted < most ? wanted : most);
+}
+
+static uint32_t *put64(uint32_t *to, uint64_t value)
+{
+	*to++ = (uint32_t)value;
+	*to++ = (uint32_t)(value >> 32);
+	return to;
+}
+
+static uint32_t *put_stream(const struct offload_gpu_memory *memory,
+			    const struct mcode_kernel *kernel, const uint64_t *slots,
+			    uint32_t s, uint32_t *to)
+{
+	const struct mcode_stream *stream = &kernel->streams[s];
+	bool region = stream->flags & MCODE_STREAM_REGION;
+	to = put64(to, slots[stream->base_slot]);
+	to = put64(to, stream->stride_slot == MCODE_NO_SLOT ? (uint64_t)stream->stride
+							    : slots[stream->stride_slot]);
+	to = put64(to, memory->offset[s] - memory->address[s]);
+	to = put64(to, (uint64_t)(int64_t)stream->low);
+	return put64(to, region ? slots[stream->length_slot]
+				: (uint64_t)((int64_t)stream->high - stream->low));
+}
+
+/* The interpreter's arguments: a header, the tables and the program, as pixel_cpu.wgsl reads
+ * them (ARG_...), then the identities of the reductions. */
+static struct error *upload_program(struct offload_gpu_kernel *kernel, struct gpu_batch *batch,
+				    const struct offload_gpu_memory *memory,
+				    const uint64_t *slots, uint64_t k0, uint64_t n)
+{
+	const struct mcode_kernel *k = kernel->kernel;
+	const struct mcode_code *body = &k->code[MCODE_BODY];
+	uint32_t *to;
+	TRY(gpu_batch_stage(batch, kernel->arguments, 0, kernel->argument_bytes, (void **)&to));
+	to = put64(to, k0);
+	const uint32_t header[] = { (uint32_t)n,  k->n_slots,	   k->fuel,    k->search_slot,
+				    k->n_streams, k->n_reductions, body->count };
+	memcpy(to, header, sizeof(header));
+	to += sizeof(header) / sizeof(*header);
+	for (uint32_t s = 0; s < k->n_slots; s++)
+		to = put64(to, slots[s]);
+	for (uint32_t s = 0; s < k->n_streams; s++)
+		to = put_stream(memory, k, slots, s, to);
+	for (uint32_t r = 0; r < k->n_reductions; r++) {
+		const struct mcode_reduction *red = &k->reductions[r];
+		const uint32_t row[] = { red->op, red->width_code, red->packed,
+					 red->value_slot };
+		memcpy(to, row, sizeof(row));
+		to += 4;
+	}
+	if (body->count)
+		memcpy(to, body->pixels, body->count * sizeof(*to));
+	to += body->count;
+	for (uint32_t r = 0; r < k->n_reductions; r++)
+		to = put64(to, mcode_reduction_identity(&k->reductions[r]));
+	return NULL;
 }
 
 static struct error *upload_arguments(struct offload_gpu_kernel *kernel,
@@ -84,7 +199,9 @@ static struct error *upload_arguments(struct offload_gpu_kernel *kernel,
 {
 	uint64_t *words;
 	uint32_t at = 0;
-	TRY(gpu_batch_stage(batch, kernel->arguments, 0, 8 * kernel->layout.argument_words,
+	if (kernel->interpreted)
+		return upload_program(kernel, batch, memory, slots, k0, n);
+	TRY(gpu_batch_stage(batch, kernel->arguments, 0, kernel->argument_bytes,
 			    (void **)&words));
 	words[at++] = k0;
 	words[at++] = n;
@@ -97,7 +214,7 @@ static struct error *upload_arguments(struct offload_gpu_kernel *kernel,
 	return NULL;
 }
 
-static void read_results(struct offload_gpu_kernel *kernel, uint64_t *slots, uint32_t groups,
+static void read_results(struct offload_gpu_kernel *kernel, uint64_t *slots, uint32_t parts,
 			 uint64_t n, struct offload_gpu_result *ret)
 {
 	const uint32_t *results = gpu_buffer_map(kernel->read_results);
@@ -106,23 +223,18 @@ static void read_results(struct offload_gpu_kernel *kernel, uint64_t *slots, uin
 	if (ret->fault)
 		ret->done = results[1];
 	else
-		mcode_spirv_fold(kernel->kernel, slots, results, groups);
+		mcode_spirv_fold(kernel->kernel, slots, results, parts);
 }
 
-struct error *offload_gpu_run(struct offload_gpu_kernel *kernel,
+static struct error *run_once(struct offload_gpu_kernel *kernel,
 			      const struct offload_gpu_memory *memory, uint64_t *slots,
 			      uint64_t k0, uint64_t n, struct offload_gpu_result *ret)
 {
 	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
-	*ret = (struct offload_gpu_result){ 0 };
-	if (!n)
-		return NULL;
-	if (n >= UINT64_C(1) << 31)
-		return error_create(ERR_LIMIT,
-				    "a GPU runs at most 2^31 - 1 iterations at once");
 	uint32_t groups = groups_for(kernel, n);
+	uint32_t parts = kernel->interpreted ? groups * INTERPRETER_LANES : groups;
 	uint64_t result_bytes =
-		4 * MCODE_SPIRV_RESULT_WORDS((uint64_t)groups, kernel->layout.n_reductions);
+		4 * MCODE_SPIRV_RESULT_WORDS((uint64_t)parts, kernel->layout.n_reductions);
 	TRY(gpu_batch_begin(kernel->gpu, &batch));
 	TRY(upload_arguments(kernel, batch, memory, slots, k0, n));
 	gpu_batch_fill(batch, kernel->results, 0, 8, UINT32_MAX);
@@ -140,7 +252,37 @@ struct error *offload_gpu_run(struct offload_gpu_kernel *kernel,
 	TRY(gpu_batch_submit(batch));
 	TRY(gpu_batch_wait(batch, 0));
 	ret->ns = gpu_batch_elapsed_ns(batch, start, end);
-	read_results(kernel, slots, groups, n, ret);
+	read_results(kernel, slots, parts, n, ret);
+	return NULL;
+}
+
+/* Iterations of one dispatch. llvmpipe ends every loop of a work group silently after 65535
+ * rounds, all its lanes together, so that on such a device a lane gets few iterations. */
+static uint64_t most_at_once(const struct offload_gpu_kernel *kernel)
+{
+	if (!gpu_info(kernel->gpu)->is_software)
+		return UINT64_C(1) << 30;
+	if (kernel->interpreted)
+		return INTERPRETER_GROUPS * INTERPRETER_LANES;
+	return UINT64_C(16) * MCODE_SPIRV_LANES * 1024;
+}
+
+struct error *offload_gpu_run(struct offload_gpu_kernel *kernel,
+			      const struct offload_gpu_memory *memory, uint64_t *slots,
+			      uint64_t k0, uint64_t n, struct offload_gpu_result *ret)
+{
+	uint64_t most = most_at_once(kernel);
+	struct offload_gpu_result all = { 0 }, part;
+	while (all.done < n && !all.fault) {
+		uint64_t now = n - all.done < most ? n - all.done : most;
+		TRY(run_once(kernel, memory, slots, k0 + all.done, now, &part));
+		all.done += part.done;
+		all.ns += part.ns;
+		all.fault = part.fault;
+		if (part.done < now)
+			break;
+	}
+	*ret = all;
 	return NULL;
 }
 

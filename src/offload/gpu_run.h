@@ -18,6 +18,14 @@ struct offload_gpu_kernel;
  * integers that kernels need. */
 struct error *offload_gpu_kernel_create(struct gpu *gpu, const struct mcode_kernel *kernel,
 					struct offload_gpu_kernel **ret);
+/* The same, but the device interprets the kernel's pixels (shaders/pixel_cpu.wgsl): any device
+ * will do, nothing is compiled, and it is some hundred times slower. Memory below 4 GiB.
+ * ERR_UNSUPPORTED in a build without tint. */
+struct error *offload_gpu_interpreter_create(struct gpu *gpu, const struct mcode_kernel *kernel,
+					     struct offload_gpu_kernel **ret);
+/* Gives an interpreter another program; nothing is compiled. On failure it has none. */
+struct error *offload_gpu_interpreter_load(struct offload_gpu_kernel *interpreter,
+					   const struct mcode_kernel *kernel);
 void offload_gpu_kernel_destroy(struct offload_gpu_kernel *kernel);
 OWN_DECLARE(own_offload_gpu_kernel, struct offload_gpu_kernel *, offload_gpu_kernel_destroy)
 
@@ -34,7 +42,7 @@ struct offload_gpu_memory {
 	const uint64_t *address, *offset;
 };
 
-/* Runs k0 .. k0 + n - 1 (n < 2^31) and folds reductions into slots, those after setup.
+/* Runs k0 .. k0 + n - 1 and folds reductions into slots, those after setup.
  * Addresses must be aligned (mcode_spirv_aligned). ERR_GPU: the device failed; slots are
  * unchanged and memory is in an unknown state. */
 struct error *offload_gpu_run(struct offload_gpu_kernel *kernel,

@@ -11,8 +11,11 @@
 #include "mcode/text.h"
 #include "mcode_random.h"
 #include "offload/gpu_run.h"
+#include "offload/pixel_cpu.h"
 
 static struct gpu *gpu;
+/* If set, runs programs instead of their own shaders. */
+static struct offload_gpu_kernel *interpreter;
 
 static int open_gpu(void **state)
 {
@@ -46,12 +49,16 @@ static bool compare(const struct mcode_kernel *kernel, const uint64_t *guest,
 		    uint64_t n)
 {
 	AUTO(own_mcode_interp) struct mcode_interp *interp = NULL;
-	AUTO(own_offload_gpu_kernel) struct offload_gpu_kernel *on_gpu = NULL;
+	AUTO(own_offload_gpu_kernel) struct offload_gpu_kernel *compiled = NULL;
 	uint64_t slots[MCODE_SLOTS], gpu_slots[MCODE_SLOTS];
 	struct offload_gpu_result result;
 	bool fault;
 	assert_ok(mcode_interp_create(kernel, &interp));
-	assert_ok(offload_gpu_kernel_create(gpu, kernel, &on_gpu));
+	if (interpreter)
+		assert_ok(offload_gpu_interpreter_load(interpreter, kernel));
+	else
+		assert_ok(offload_gpu_kernel_create(gpu, kernel, &compiled));
+	struct offload_gpu_kernel *on_gpu = interpreter ? interpreter : compiled;
 	mcode_interp_setup(interp, guest, slots);
 	memcpy(gpu_slots, slots, sizeof(slots));
 	uint64_t done = mcode_interp_iterate(interp, slots, views, 0, n, &fault);
@@ -112,7 +119,7 @@ static void compare_random(uint64_t seed)
 		.jumps = seed % 3 == 0,
 		.packed = seed & 1,
 		.memory = true,
-		.aligned = true,
+		.aligned = !interpreter,
 		.reductions = seed & 2,
 		.search = seed % 5 == 4,
 	};
@@ -169,12 +176,27 @@ static void samples_agree_over_many_groups(void **state)
 	}
 }
 
+static void the_interpreter_in_wgsl_agrees(void **state)
+{
+	AUTO(own_mcode_kernel) struct mcode_kernel *empty = NULL;
+	NEED_GPU();
+	if (!offload_pixel_cpu_n_words)
+		skip();
+	assert_ok(mcode_kernel_create(&empty));
+	assert_ok(offload_gpu_interpreter_create(gpu, empty, &interpreter));
+	every_opcode_agrees_with_the_interpreter(state);
+	random_kernels_agree_with_the_interpreter(state);
+	samples_agree_over_many_groups(state);
+	offload_gpu_kernel_destroy(TAKE(interpreter));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_opcode_agrees_with_the_interpreter),
 		cmocka_unit_test(random_kernels_agree_with_the_interpreter),
 		cmocka_unit_test(samples_agree_over_many_groups),
+		cmocka_unit_test(the_interpreter_in_wgsl_agrees),
 	};
 	return cmocka_run_group_tests(tests, open_gpu, close_gpu);
 }
