@@ -1,12 +1,15 @@
-/* Each C function is compiled with gcc's usual -O3 flags beside the kernel (see meson.build),
- * so that the executors are measured against what a C programmer would get. */
+/* Each C function is compiled with gcc -O3 (see meson.build) for the same instruction sets as
+ * the kernel, so that the executors are measured against what a C programmer would get. */
 #include "mcode/sample.h"
 
 #include <stddef.h>
 
+/* For what the machine has, as a kernel is. */
+#define LOOP __attribute__((target_clones("arch=x86-64-v3", "default"))) static uint64_t
+
 #define INTS(p) ((uint32_t *)(void *)(p))
 
-static uint64_t c_xor(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_xor(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	uint32_t *restrict to = INTS(s[2]);
 	const uint32_t *x = INTS(s[0]), *y = INTS(s[1]);
@@ -15,7 +18,7 @@ static uint64_t c_xor(uint8_t *const *s, uint64_t n, uint64_t a)
 	return 0;
 }
 
-static uint64_t c_muladd(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_muladd(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	uint32_t *restrict to = INTS(s[2]), factor = (uint32_t)a;
 	const uint32_t *x = INTS(s[0]), *y = INTS(s[1]);
@@ -24,7 +27,7 @@ static uint64_t c_muladd(uint8_t *const *s, uint64_t n, uint64_t a)
 	return 0;
 }
 
-static uint64_t c_sum(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_sum(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	const uint8_t *x = s[0];
 	for (uint64_t k = 0; k < n; k++)
@@ -32,7 +35,7 @@ static uint64_t c_sum(uint8_t *const *s, uint64_t n, uint64_t a)
 	return a;
 }
 
-static uint64_t c_sum32(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_sum32(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	const uint32_t *x = INTS(s[0]);
 	uint32_t sum = (uint32_t)a;
@@ -41,7 +44,7 @@ static uint64_t c_sum32(uint8_t *const *s, uint64_t n, uint64_t a)
 	return sum;
 }
 
-static uint64_t c_max(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_max(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	const uint32_t *x = INTS(s[0]);
 	uint32_t most = (uint32_t)a;
@@ -50,7 +53,7 @@ static uint64_t c_max(uint8_t *const *s, uint64_t n, uint64_t a)
 	return most;
 }
 
-static uint64_t c_count(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_count(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	const uint8_t *x = s[0];
 	uint64_t count = 0;
@@ -59,7 +62,7 @@ static uint64_t c_count(uint8_t *const *s, uint64_t n, uint64_t a)
 	return count;
 }
 
-static uint64_t c_grey(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_grey(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	const uint8_t *rgb = s[0];
 	uint8_t *restrict to = s[2];
@@ -70,7 +73,7 @@ static uint64_t c_grey(uint8_t *const *s, uint64_t n, uint64_t a)
 	return 0;
 }
 
-static uint64_t c_bswap(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_bswap(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	const uint32_t *x = INTS(s[0]);
 	uint32_t *restrict to = INTS(s[2]);
@@ -79,7 +82,7 @@ static uint64_t c_bswap(uint8_t *const *s, uint64_t n, uint64_t a)
 	return 0;
 }
 
-static uint64_t c_brighten(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_brighten(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	const uint8_t *x = s[0];
 	uint8_t *restrict to = s[2];
@@ -90,7 +93,7 @@ static uint64_t c_brighten(uint8_t *const *s, uint64_t n, uint64_t a)
 	return 0;
 }
 
-static uint64_t c_mix(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_mix(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	const uint32_t *x = INTS(s[0]);
 	uint32_t *restrict to = INTS(s[2]);
@@ -106,7 +109,7 @@ static uint64_t c_mix(uint8_t *const *s, uint64_t n, uint64_t a)
 	return 0;
 }
 
-static uint64_t c_find(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_find(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	const uint8_t *x = s[0];
 	uint64_t k = 0;
@@ -116,7 +119,7 @@ static uint64_t c_find(uint8_t *const *s, uint64_t n, uint64_t a)
 }
 
 /* Fixed-point (12 bits of fraction), 64 steps at most; column k of one row. */
-static uint64_t c_mandelbrot(uint8_t *const *s, uint64_t n, uint64_t a)
+LOOP c_mandelbrot(uint8_t *const *s, uint64_t n, uint64_t a)
 {
 	uint32_t *restrict to = INTS(s[2]);
 	for (uint64_t k = 0; k < n; k++) {
