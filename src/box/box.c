@@ -8,6 +8,7 @@
 #include "base/phys_mem.h"
 #include "box/call.h"
 #include "box/target.h"
+#include "vm/vm.h"
 
 /* One VM in use. Lock order: box->lock, then never an entry's lock while holding it. */
 struct entry {
@@ -122,7 +123,7 @@ static struct error *entry_refresh(struct entry *entry)
 		entry->target = NULL;
 	}
 	if (entry->target)
-		return NULL;
+		return target_vm(entry->target) ? vm_refresh(target_vm(entry->target)) : NULL;
 	struct target_params params = { .vm = entry->vm };
 	return target_open(&params, &entry->target);
 }

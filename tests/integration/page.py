@@ -1,0 +1,99 @@
+"""A real Chromium on the page of a running `glassbox serve`."""
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+
+import house
+
+FLAGS = ['--headless=new', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
+         '--disable-component-update', '--disable-sync', '--window-size=900,620']
+WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--use-angle=swiftshader',
+          '--enable-features=Vulkan', '--use-vulkan=swiftshader']
+
+
+class Server:
+    """`glassbox serve` as a child; restart() keeps the port."""
+
+    def __init__(self, env, port=0, *args):
+        self.env, self.args = env, args
+        self.start(port)
+
+    def start(self, port):
+        self.process = subprocess.Popen([house.GLASSBOX, 'serve', '--listen', f'127.0.0.1:{port}', '--json', *self.args],
+                                        env={**os.environ, **self.env}, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, text=True)
+        answer = json.loads(self.process.stdout.readline())
+        self.url, self.port = answer['url'], answer['port']
+        self.token = self.url.split('token=')[1]
+        self.base = f'http://127.0.0.1:{self.port}'
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=60)
+        self.process.stdout.close()
+
+    def ask(self, path, body=None, headers=None, method=None):
+        """Status, headers and body of one request; body: bytes or an object for JSON."""
+        data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data=data, headers=headers or {}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read()
+
+    def get(self, path):
+        status, _, body = self.ask(path)
+        assert status == 200, (path, status, body)
+        return json.loads(body)
+
+    def change(self, path, body=None):
+        return self.ask(path, body or {}, {'Authorization': f'Bearer {self.token}', 'Content-Type': 'application/json'})
+
+
+@contextlib.contextmanager
+def browser(*, webgpu=True):
+    """A fresh Chromium; gives its driver."""
+    with tempfile.TemporaryDirectory() as profile:
+        options = Options()
+        for flag in [*FLAGS, f'--user-data-dir={profile}', *(WEBGPU if webgpu else ['--disable-gpu'])]:
+            options.add_argument(flag)
+        options.binary_location = '/usr/bin/chromium'
+        options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
+        driver = webdriver.Chrome(service=Service('/usr/bin/chromedriver'), options=options)
+        driver.set_script_timeout(120)
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+def until(what, found, seconds=150):
+    """Waits for found() to be true and gives its value."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = found()
+        if value:
+            return value
+        time.sleep(0.3)
+    raise AssertionError(f'never came: {what}')
+
+
+def text_of(driver, selector):
+    return driver.execute_script('return document.querySelector(arguments[0])?.textContent ?? ""', selector)
+
+
+def complaints(driver):
+    """Errors of the page's scripts; those of a network that was taken away on purpose are not."""
+    return [entry['message'] for entry in driver.get_log('browser')
+            if entry['level'] == 'SEVERE' and 'net::' not in entry['message'] and 'WebSocket' not in entry['message']
+            and 'the server responded with a status' not in entry['message']]
