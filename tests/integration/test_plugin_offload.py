@@ -13,10 +13,11 @@ def xor():
     return compile_kernel('xor') + (loop,)
 
 
-@pytest.fixture(scope='module', params=[(1, 'max'), (2, 'qemu64')], ids=['1 vCPU 5-level', '2 vCPUs 4-level'])
+@pytest.fixture(scope='module', params=[(1, 'max', 'pti=on'), (2, 'qemu64', '')],
+                ids=['1 vCPU 5-level PTI', '2 vCPUs 4-level'])
 def guest(request, xor):
-    smp, cpu = request.param
-    with Guest(smp=smp, cpu=cpu) as g:
+    smp, cpu, append = request.param
+    with Guest(smp=smp, cpu=cpu, append=append) as g:
         yield g
 
 
@@ -135,3 +136,29 @@ def test_while_tracing(guest, xor):
         guest.control.request(mode, offload=1)
         assert guest.workload('xor', 1 << 16, 10)[0] == off[0]
     clear(guest)
+
+
+def test_guest_reset_while_offloading(xor):
+    """A reset drops the guest's state, not the kernels: they go on in the rebooted guest."""
+    with Guest(qemu=('-action', 'reboot=reset')) as g:
+        put(g, xor)
+        g.control.request(offload=1)
+        first = g.workload('xor', 1 << 16, 10)[0]
+        g.send('workload xor 1048576 100000 &')
+        g.send('echo b > /proc/sysrq-trigger')
+        g.wait(b'glassbox guest: ready', 120)
+        g.run('stty -echo; PS1=', 60)
+        before = g.control.kernel(0)['iterations']
+        assert g.workload('xor', 1 << 16, 10)[0] == first
+        assert g.control.kernel(0)['iterations'] > before
+
+
+def test_instruction_counting_clock(xor):
+    """Under -icount the skipped iterations cost no virtual time; results stay the same."""
+    with Guest(accel='tcg,thread=single', qemu=('-icount', 'shift=1')) as g:
+        off = g.workload('xor', 1 << 16, 10)
+        put(g, xor)
+        g.control.request(offload=1)
+        on = g.workload('xor', 1 << 16, 10)
+        assert on[0] == off[0]
+        assert g.control.kernel(0)['iterations'] > 100000
