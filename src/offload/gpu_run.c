@@ -47,7 +47,7 @@ static struct error *make_buffers(struct offload_gpu_kernel *kernel, uint64_t pa
 {
 	uint64_t result_bytes =
 		4 * MCODE_SPIRV_RESULT_WORDS(parts, kernel->kernel->n_reductions);
-	TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_DEVICE, kernel->argument_bytes,
+	TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_UPLOAD, kernel->argument_bytes,
 			      &kernel->arguments));
 	TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_DEVICE, result_bytes, &kernel->results));
 	return gpu_buffer_create(kernel->gpu, GPU_BUFFER_READBACK, result_bytes,
@@ -160,14 +160,13 @@ static uint32_t *put_stream(const struct offload_gpu_memory *memory,
 
 /* The interpreter's arguments: a header, the tables and the program, as pixel_cpu.wgsl reads
  * them (ARG_...), then the identities of the reductions. */
-static struct error *upload_program(struct offload_gpu_kernel *kernel, struct gpu_batch *batch,
-				    const struct offload_gpu_memory *memory,
-				    const uint64_t *slots, uint64_t k0, uint64_t n)
+static void write_program(struct offload_gpu_kernel *kernel,
+			  const struct offload_gpu_memory *memory, const uint64_t *slots,
+			  uint64_t k0, uint64_t n)
 {
 	const struct mcode_kernel *k = kernel->kernel;
 	const struct mcode_code *body = &k->code[MCODE_BODY];
-	uint32_t *to;
-	TRY(gpu_batch_stage(batch, kernel->arguments, 0, kernel->argument_bytes, (void **)&to));
+	uint32_t *to = gpu_buffer_map(kernel->arguments);
 	to = put64(to, k0);
 	const uint32_t header[] = { (uint32_t)n,  k->n_slots,	   k->fuel,    k->search_slot,
 				    k->n_streams, k->n_reductions, body->count };
@@ -189,20 +188,19 @@ static struct error *upload_program(struct offload_gpu_kernel *kernel, struct gp
 	to += body->count;
 	for (uint32_t r = 0; r < k->n_reductions; r++)
 		to = put64(to, mcode_reduction_identity(&k->reductions[r]));
-	return NULL;
 }
 
-static struct error *upload_arguments(struct offload_gpu_kernel *kernel,
-				      struct gpu_batch *batch,
-				      const struct offload_gpu_memory *memory,
-				      const uint64_t *slots, uint64_t k0, uint64_t n)
+/* Into mapped memory that the device reads: the last run's is over. */
+static void write_arguments(struct offload_gpu_kernel *kernel,
+			    const struct offload_gpu_memory *memory, const uint64_t *slots,
+			    uint64_t k0, uint64_t n)
 {
-	uint64_t *words;
+	uint64_t *words = gpu_buffer_map(kernel->arguments);
 	uint32_t at = 0;
-	if (kernel->interpreted)
-		return upload_program(kernel, batch, memory, slots, k0, n);
-	TRY(gpu_batch_stage(batch, kernel->arguments, 0, kernel->argument_bytes,
-			    (void **)&words));
+	if (kernel->interpreted) {
+		write_program(kernel, memory, slots, k0, n);
+		return;
+	}
 	words[at++] = k0;
 	words[at++] = n;
 	for (uint32_t s = 0; s < kernel->layout.n_slots; s++)
@@ -211,7 +209,6 @@ static struct error *upload_arguments(struct offload_gpu_kernel *kernel,
 		words[at++] = memory->offset[s] - memory->address[s];
 		words[at++] = 0;
 	}
-	return NULL;
 }
 
 static void read_results(struct offload_gpu_kernel *kernel, uint64_t *slots, uint32_t parts,
@@ -236,7 +233,7 @@ static struct error *run_once(struct offload_gpu_kernel *kernel,
 	uint64_t result_bytes =
 		4 * MCODE_SPIRV_RESULT_WORDS((uint64_t)parts, kernel->layout.n_reductions);
 	TRY(gpu_batch_begin(kernel->gpu, &batch));
-	TRY(upload_arguments(kernel, batch, memory, slots, k0, n));
+	write_arguments(kernel, memory, slots, k0, n);
 	gpu_batch_fill(batch, kernel->results, 0, 8, UINT32_MAX);
 	const struct gpu_bind binds[MCODE_SPIRV_BINDINGS] = {
 		[MCODE_SPIRV_MEMORY] = { .buffer = memory->buffer },
