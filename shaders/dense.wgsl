@@ -35,21 +35,36 @@ fn dense_skilling(@builtin(global_invocation_id) at: vec3<u32>) {
   textureStore(volume_out, at, colour_of_index(index >> 12u, index & 4095u));
 }
 
+var<workgroup> colours: array<u32, 256>;  // of each byte value in the group's page
+
+// A work group lies in one page: the colours of all byte values are worked out once for it, except
+// for entropy, which hangs on the bytes around.
 @compute @workgroup_size(8, 8, 8)
-fn dense_table(@builtin(global_invocation_id) at: vec3<u32>) {
-  if (any(at >= vec3(1u << view.order))) {
-    return;
-  }
+fn dense_table(@builtin(global_invocation_id) at: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>,
+               @builtin(local_invocation_index) local: u32) {
   let side = 1u << (view.order - 4u);
-  let brick = at >> vec3(4u);
+  let brick = group >> vec3(1u);
   let i = GRID_BRICKS + brick.x + side * (brick.y + side * brick.z);
   let entry = grid[i];
-  if ((entry & 0x80000000u) != 0u) {
+  let page = grid[i + side * side * side];
+  let facts = pages[min(page, view.n_pages - 1u)];
+  let is_empty = (entry & 0x80000000u) != 0u || facts.x == NONE;
+  if (local < 256u && !is_empty) {
+    let look = look_of_byte(local, Look(1.0, 0.0, 0.0, 0.0));
+    let colour = vec4(from_linear(colour_of(look, facts.y, facts.w)), 1.0);
+    colours[local] = select(pack4x8unorm(colour), 0u, local == 0u);
+  }
+  workgroupBarrier();
+  if (is_empty) {
     textureStore(volume_out, at, vec4(0.0));
     return;
   }
-  let local = at & vec3(15u);
-  let voxel = ((entry >> 22u) & 31u) * 4096u + (local.x | (local.y << 4u) | (local.z << 8u));
+  let inside = at & vec3(15u);
+  let voxel = ((entry >> 22u) & 31u) * 4096u + (inside.x | (inside.y << 4u) | (inside.z << 8u));
   let byte = (grid[voxel >> 1u] >> ((voxel & 1u) * 16u)) & 0xffffu;
-  textureStore(volume_out, at, colour_of_index(grid[i + side * side * side], byte));
+  var colour = unpack4x8unorm(colours[ram_byte(facts.x, byte)]);
+  if (view.mode == MODE_ENTROPY) {
+    colour = colour_of_index(page, byte);
+  }
+  textureStore(volume_out, at, colour);
 }
