@@ -57,6 +57,8 @@ const struct call *const call_table[] = {
 	&call_hot,
 	&call_offload,
 	&call_trace,
+	&call_learn,
+	&call_kernels,
 	/* pictures */
 	&call_render,
 	/* programs */

@@ -26,6 +26,10 @@ extern const struct call call_dmesg;
 extern const struct call call_irqs;
 extern const struct call call_stack;
 
+/* call_learn.c */
+extern const struct call call_kernels;
+extern const struct call call_learn;
+
 /* call_lifecycle.c */
 extern const struct call call_ls;
 extern const struct call call_pause;

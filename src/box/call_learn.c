@@ -1,0 +1,351 @@
+/* Calls about learned kernels: kernels (list, show, verify), learn. */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "box/calls.h"
+#include "box/guest_call.h"
+#include "box/target.h"
+#include "guest/guest.h"
+#include "guest/space.h"
+#include "learn/library.h"
+#include "offload/slots.h"
+#include "trace/source.h"
+
+extern char **environ;
+
+/* kernels */
+
+/* What the slots of a VM say about a kernel goes into its row. */
+static void merge_slot(json_t *row, const struct gb_kernel *slot)
+{
+	char id[17];
+	const char *have = json_string_value(json_object_get(row, "id"));
+	snprintf(id, sizeof(id), "%016llx", (unsigned long long)slot->id);
+	if (!have || strncmp(have, id, 16) != 0)
+		return;
+	json_object_set_new(row, "executions", json_integer((json_int_t)slot->executions));
+	json_object_set_new(row, "tier", json_string("native"));
+	json_object_set_new(row, "state",
+			    json_string(slot->state == GB_KERNEL_LOADED	   ? "loaded"
+					: slot->state == GB_KERNEL_READY   ? "waiting"
+					: slot->state == GB_KERNEL_RETIRED ? "retired"
+									   : "refused"));
+	if (slot->tcg_ps && slot->iterations && slot->ns)
+		json_object_set_new(row, "speedup",
+				    json_real((double)slot->tcg_ps * (double)slot->iterations /
+					      ((double)slot->ns * 1000.0)));
+}
+
+static struct error *merge_vm(const char *vm, json_t *rows)
+{
+	char path[256];
+	AUTO(own_trace_source) struct trace_source *source = NULL;
+	trace_source_path(vm, path, sizeof(path));
+	TRY(trace_source_open(path, &source));
+	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++) {
+		struct gb_kernel slot;
+		bool used;
+		size_t at;
+		json_t *row;
+		TRY(offload_slot(source, i, &slot, &used));
+		json_array_foreach(rows, at, row) if (used) merge_slot(row, &slot);
+	}
+	return NULL;
+}
+
+static void add_lines(FILE *to, const json_t *lines)
+{
+	size_t i;
+	json_t *line;
+	json_array_foreach((json_t *)(uintptr_t)lines, i, line)
+		fprintf(to, "  %s\n", json_string_value(line));
+}
+
+static void describe(FILE *to, const json_t *doc)
+{
+	size_t i;
+	json_t *item;
+	const json_t *proof = json_object_get(doc, "proof");
+	const json_t *tests = json_object_get(doc, "tests");
+	const json_t *steps = json_object_get(proof, "steps");
+	fprintf(to, "kernel %s\n%s of %s at %s\n\nThe loop\n",
+		json_string_value(json_object_get(doc, "id")),
+		json_string_value(json_object_get(doc, "pattern")),
+		json_string_value(json_object_get(doc, "symbol")),
+		json_string_value(json_object_get(doc, "address")));
+	add_lines(to, json_object_get(doc, "disassembly"));
+	fprintf(to, "\nThe guard\n");
+	json_array_foreach(json_object_get(doc, "guard"), i, item)
+		fprintf(to, "  %s  (otherwise: %s)\n",
+			json_string_value(json_object_get(item, "holds")),
+			json_string_value(json_object_get(item, "otherwise")));
+	fprintf(to, "\nThe microcode\n%s\nThe proof: %s in %.1f ms\n",
+		json_string_value(json_object_get(doc, "microcode")),
+		json_string_value(json_object_get(proof, "status")),
+		json_number_value(json_object_get(proof, "ms")));
+	json_array_foreach((json_t *)(uintptr_t)steps, i, item)
+		fprintf(to, "  %-8s %8.2f ms  %s\n",
+			json_string_value(json_object_get(item, "verdict")),
+			json_number_value(json_object_get(item, "ms")),
+			json_string_value(json_object_get(item, "name")));
+	fprintf(to, "\nThe tests: %lld cases from %lld entry states, %lld mismatches\n",
+		(long long)json_integer_value(json_object_get(tests, "cases")),
+		(long long)json_integer_value(json_object_get(tests, "states")),
+		(long long)json_integer_value(json_object_get(tests, "mismatches")));
+}
+
+static struct error *show(struct library *library, const char *id, json_t **ret)
+{
+	AUTO(own_free) char *text = NULL;
+	size_t size;
+	AUTO(own_json) json_t *doc = NULL;
+	TRY(library_load(library, id, &doc));
+	FILE *to = open_memstream(&text, &size);
+	if (!to)
+		return error_create(ERR_MEMORY, "out of memory");
+	describe(to, doc);
+	fclose(to);
+	json_object_set_new(doc, "text", json_string(text));
+	*ret = TAKE(doc);
+	return NULL;
+}
+
+static struct error *run_kernels(struct call_context *context, json_t **ret)
+{
+	AUTO(own_library) struct library *library = NULL;
+	AUTO(own_json) json_t *rows = NULL;
+	const char *what = call_string(context, "what"), *id = call_string(context, "id");
+	TRY(library_open(NULL, &library));
+	bool one = what && (!strcmp(what, "show") || !strcmp(what, "verify"));
+	if (one && !id)
+		return error_create(ERR_USAGE, "kernels %s needs an ID", what);
+	if (!one && id)
+		return error_create(ERR_USAGE, "`%s` is neither show nor verify", what);
+	if (one && !strcmp(what, "show"))
+		return show(library, id, ret);
+	if (one)
+		return library_verify(library, id, ret);
+	if (call_bool(context, "refused"))
+		return library_list_refused(library, ret);
+	TRY(library_list(library, &rows));
+	if (what)
+		TRY(merge_vm(what, rows));
+	*ret = TAKE(rows);
+	return NULL;
+}
+
+static const struct call_param kernels_params[] = {
+	{ "what", CALL_STRING, .positional = true, .placeholder = "VM|show|verify",
+	  .help = "a VM whose counts to show too; or what to do with a kernel" },
+	{ "id", CALL_STRING, .positional = true, .placeholder = "ID",
+	  .help = "a kernel's id, or its first digits" },
+	{ "refused", CALL_BOOL, .help = "list the loops that stay with QEMU, and why" },
+	{ 0 },
+};
+
+static const struct call_column kernels_columns[] = {
+	{ "id", "ID", COLUMN_LEFT },
+	{ "pattern", "PATTERN", COLUMN_LEFT },
+	{ "address", "ADDRESS", COLUMN_LEFT },
+	{ "symbol", "SYMBOL", COLUMN_LEFT },
+	{ "tests", "TESTS", COLUMN_RIGHT },
+	{ "tier", "TIER", COLUMN_LEFT },
+	{ "executions", "EXECUTIONS", COLUMN_RIGHT },
+	{ "speedup", "SPEEDUP", COLUMN_RIGHT },
+	{ "state", "STATE", COLUMN_LEFT },
+	{ "reason", "REASON", COLUMN_LEFT },
+	{ "seen", "SEEN", COLUMN_RIGHT },
+	{ 0 },
+};
+
+const struct call call_kernels = {
+	.name = "kernels",
+	.group = "learning",
+	.summary = "the library of proved kernels",
+	.details =
+		"`kernels show ID` tells all about one: code, guard, microcode, proof, tests.\n"
+		"`kernels verify ID` proves it again from its stored proof with a fresh "
+		"solver.",
+	.examples = "  glassbox kernels\n  glassbox kernels show 7ee6\n  glassbox kernels "
+		    "verify 7ee6",
+	.flags = CALL_TEXT,
+	.params = kernels_params,
+	.columns = kernels_columns,
+	.run = run_kernels,
+};
+
+/* learn */
+
+enum { CODE_AROUND = 4096 };
+
+static struct error *learner_path(char ret[PATH_MAX])
+{
+	static const char *const places[] = { "src/learn/", "", "../src/learn/",
+					      "../../src/learn/" };
+	char program[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	program[n > 0 ? n : 0] = 0;
+	char *slash = strrchr(program, '/');
+	if (slash)
+		slash[1] = 0;
+	for (size_t i = 0; slash && i < sizeof(places) / sizeof(*places); i++) {
+		int length =
+			snprintf(ret, PATH_MAX, "%s%sglassbox-learner", program, places[i]);
+		if (length > 0 && length < PATH_MAX && !access(ret, X_OK))
+			return NULL;
+	}
+	return error_hint(error_create(ERR_NOT_FOUND, "glassbox-learner is not here"),
+			  "it lies beside glassbox where `make` builds it");
+}
+
+/* The guest's bytes around a loop, through the page table it ran under. */
+static size_t read_code(struct guest *guest, struct phys_mem *mem, uint64_t cr3, uint64_t gva,
+			uint8_t *to, size_t bytes)
+{
+	const struct guest_space *kernel = guest_kernel_space(guest);
+	struct guest_space *space = calloc(1, sizeof(*space));
+	if (!space)
+		return 0;
+	guest_space_init(space, mem, cr3 & 0x000ffffffffff000ull, kernel->paging);
+	size_t have = guest_space_read_some(space, gva, to, bytes);
+	free(space);
+	return have;
+}
+
+static uint64_t hex_of(const json_t *row, const char *key)
+{
+	const char *text = json_string_value(json_object_get(row, key));
+	return text ? strtoull(text, NULL, 0) : 0;
+}
+
+static struct error *add_candidate(struct call_context *context, struct guest *guest,
+				   const json_t *loop, FILE *to)
+{
+	uint8_t code[2 * CODE_AROUND];
+	char text[4 * CODE_AROUND + 1];
+	uint64_t head = hex_of(loop, "address"), cr3 = hex_of(loop, "cr3");
+	uint64_t base = head & ~0xfffull;
+	if (!json_is_true(json_object_get(loop, "innermost")) || head >> 47 || !cr3)
+		return NULL; /* kernel code is privileged and stays with QEMU */
+	size_t have =
+		read_code(guest, target_memory(context->target), cr3, base, code, sizeof(code));
+	if (have <= head - base)
+		return NULL;
+	for (size_t i = 0; i < have; i++)
+		snprintf(text + 2 * i, 3, "%02x", code[i]);
+	AUTO(own_json)
+	json_t *line = json_pack("{s:O, s:o, s:s, s:O, s:s}", "head",
+				 json_object_get(loop, "address"), "base", call_hex(base),
+				 "bytes", text, "symbol", json_object_get(loop, "symbol"),
+				 "program", target_name(context->target));
+	if (!line || json_dumpf(line, to, JSON_COMPACT) || fputc('\n', to) == EOF)
+		return error_create(ERR_SYSTEM, "cannot write a candidate");
+	return NULL;
+}
+
+/* Runs the learner over the candidates in a file; its rows come back in another. */
+static struct error *run_learner(FILE *candidates, FILE *results)
+{
+	char path[PATH_MAX];
+	posix_spawn_file_actions_t actions;
+	pid_t child;
+	int status;
+	TRY(learner_path(path));
+	fflush(candidates);
+	rewind(candidates);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, fileno(candidates), 0);
+	posix_spawn_file_actions_adddup2(&actions, fileno(results), 1);
+	char *argv[] = { path, NULL };
+	int failed = posix_spawn(&child, path, &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (failed)
+		return error_system(failed, "cannot start %s", path);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return error_system(errno, "cannot wait for the learner");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return error_create(ERR_PEER, "the learner ended badly");
+	rewind(results);
+	return NULL;
+}
+
+static struct error *read_rows(FILE *results, json_t **ret)
+{
+	AUTO(own_json) json_t *rows = json_array();
+	AUTO(own_free) char *line = NULL;
+	size_t capacity = 0;
+	while (getline(&line, &capacity, results) > 0)
+		TRY(json_list_add(rows, json_loads(line, 0, NULL)));
+	*ret = TAKE(rows);
+	return NULL;
+}
+
+static struct error *hot_loops(struct call_context *context, json_t **ret)
+{
+	AUTO(own_json)
+	json_t *args = json_pack("{s:b, s:s, s:I, s:I}", "loops", 1, "ring", "user", "ms",
+				 (json_int_t)call_integer(context, "ms", 1000), "top",
+				 (json_int_t)call_integer(context, "top", 30));
+	struct call_context hot = { .target = context->target,
+				    .args = args,
+				    .progress = context->progress,
+				    .progress_user = context->progress_user };
+	return call_hot.run(&hot, ret);
+}
+
+static struct error *run_learn(struct call_context *context, json_t **ret)
+{
+	struct guest *guest = NULL;
+	AUTO(own_json) json_t *loops = NULL;
+	AUTO(own_file) FILE *candidates = tmpfile();
+	AUTO(own_file) FILE *results = tmpfile();
+	size_t i;
+	json_t *loop;
+	if (!candidates || !results)
+		return error_system(errno, "cannot make a temporary file");
+	TRY(call_guest(context, &guest));
+	TRY(hot_loops(context, &loops));
+	json_array_foreach(loops, i, loop) TRY(add_candidate(context, guest, loop, candidates));
+	TRY(run_learner(candidates, results));
+	return read_rows(results, ret);
+}
+
+static const struct call_param learn_params[] = {
+	{ "ms", CALL_INTEGER, .placeholder = "MS",
+	  .help = "how long to watch for hot loops; 1000 if not given" },
+	{ "top", CALL_INTEGER, .letter = 'n', .placeholder = "N",
+	  .help = "how many loops to take at most; 30 if not given" },
+	{ 0 },
+};
+
+static const struct call_column learn_columns[] = {
+	{ "address", "ADDRESS", COLUMN_LEFT },
+	{ "symbol", "SYMBOL", COLUMN_LEFT },
+	{ "outcome", "OUTCOME", COLUMN_LEFT },
+	{ "pattern", "PATTERN", COLUMN_LEFT },
+	{ "id", "ID", COLUMN_LEFT },
+	{ "reason", "REASON", COLUMN_LEFT },
+	{ 0 },
+};
+
+const struct call call_learn = {
+	.name = "learn",
+	.group = "learning",
+	.summary = "turn the hottest loops of user programs into proved kernels",
+	.details =
+		"Watches for a while, then lifts, proves and tests the loops that ran most, in "
+		"a process\nof its own with limits. What cannot be learned is remembered with "
+		"its reason and not\ntried again. Needs a VM started with --learn.",
+	.examples = "  glassbox learn demo\n  glassbox learn demo --ms 3000 --top 50 --json",
+	.flags = CALL_TARGET | CALL_LIVE_ONLY,
+	.params = learn_params,
+	.columns = learn_columns,
+	.run = run_learn,
+};
