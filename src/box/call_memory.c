@@ -7,6 +7,8 @@
 #include "base/phys_mem.h"
 #include "base/vec.h"
 #include "box/calls.h"
+#include "box/guest_call.h"
+#include "box/hexdump.h"
 #include "box/target.h"
 #include "guest/guest.h"
 #include "guest/space.h"
@@ -14,12 +16,15 @@
 
 /* Longest read in one answer; larger pieces are what `dump` is for. */
 #define READ_LIMIT (16u << 20)
+/* Longer reads are not annotated with symbols. */
+#define ANNOTATED_MAX (64u << 10)
 
 static const struct call_param read_params[] = {
-	{ "address", CALL_INTEGER, .positional = true, .required = true, .placeholder = "ADDR",
-	  .help = "guest-physical, or kernel-virtual from 0xffff800000000000 on" },
+	{ "address", CALL_STRING, .positional = true, .required = true, .placeholder = "ADDR",
+	  .help = "physical, or kernel address from 0xff00000000000000 on, or symbol[+N]" },
 	{ "length", CALL_SIZE, .positional = true, .required = true, .placeholder = "LEN",
 	  .help = "bytes, at most 16M" },
+	{ "pid", CALL_INTEGER, .placeholder = "PID", .help = "ADDR is in this process" },
 	{ 0 },
 };
 
@@ -66,53 +71,64 @@ static char *hex_of(const uint8_t *bytes, size_t length)
 	return text;
 }
 
-/* One line of the classic dump: address, 16 bytes, their characters. */
-static void dump_line(FILE *to, uint64_t address, const uint8_t *bytes, size_t length)
+/* A number needs no kernel; a symbol does. */
+static struct error *read_address(struct call_context *context, uint64_t *ret)
 {
-	fprintf(to, "%016llx ", (unsigned long long)address);
-	for (size_t i = 0; i < 16; i++) {
-		if (i < length)
-			fprintf(to, "%s%02x", i == 8 ? "  " : " ", bytes[i]);
-		else
-			fputs(i == 8 ? "    " : "   ", to);
-	}
-	fputs("  |", to);
-	for (size_t i = 0; i < length; i++)
-		fputc(bytes[i] >= 32 && bytes[i] < 127 ? bytes[i] : '.', to);
-	fputs("|\n", to);
+	struct guest *guest = NULL;
+	const char *text = call_string(context, "address");
+	char *end;
+	*ret = strtoull(text, &end, 0);
+	if (*text >= '0' && *text <= '9' && !*end)
+		return NULL;
+	TRY(call_guest(context, &guest));
+	return call_address(context, guest, "address", ret);
 }
 
-static char *dump_text(uint64_t address, const uint8_t *bytes, size_t length)
+static struct error *read_process(struct call_context *context, uint64_t gva, void *bytes,
+				  size_t length)
 {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *to = open_memstream(&text, &size);
-	for (size_t i = 0; to && i < length; i += 16)
-		dump_line(to, address + i, bytes + i, length - i < 16 ? length - i : 16);
-	if (to)
-		fclose(to);
-	return text;
+	struct guest *guest = NULL;
+	struct guest_space space;
+	TRY(call_guest(context, &guest));
+	TRY(call_space(context, guest, &space));
+	size_t got = guest_space_read_some(&space, gva, bytes, length);
+	if (got == length)
+		return NULL;
+	return error_create(ERR_FAULT, "0x%llx of process %llu is not mapped or not in RAM",
+			    (unsigned long long)(gva + got),
+			    (unsigned long long)call_integer(context, "pid", 0));
 }
 
 static struct error *run_read(struct call_context *context, json_t **ret)
 {
-	uint64_t address = call_integer(context, "address", 0);
+	uint64_t address;
 	uint64_t length = call_integer(context, "length", 0);
 	if (!length || length > READ_LIMIT)
 		return error_create(ERR_USAGE, "length must be 1 to 16M");
 	AUTO(own_free) uint8_t *bytes = NULL;
+	struct guest *kernel = NULL;
+	TRY(read_address(context, &address));
 	TRY(error_alloc(length, 1, &bytes));
+	bool is_process = call_has(context, "pid");
 	bool is_virtual = is_kernel_virtual(address);
-	TRY(is_virtual ? read_kernel(context->target, address, bytes, length)
-		       : read_physical(context->target, address, bytes, length));
+	if (is_process)
+		TRY(read_process(context, address, bytes, length));
+	else if (is_virtual)
+		TRY(read_kernel(context->target, address, bytes, length));
+	else
+		TRY(read_physical(context->target, address, bytes, length));
+	if (is_virtual && length <= ANNOTATED_MAX)
+		TRY(call_guest(context, &kernel));
 	TRY(target_check_alive(context->target));
 	AUTO(own_free) char *hex = hex_of(bytes, length);
-	AUTO(own_free) char *text = dump_text(address, bytes, length);
+	AUTO(own_free) char *text = hexdump_text(kernel, address, bytes, length);
 	if (hex && text)
 		*ret = json_pack("{s:o, s:I, s:s, s:s, s:s}", "address", call_hex(address),
 				 "length", (json_int_t)length, "space",
-				 is_virtual ? "kernel" : "physical", "bytes", hex, "text",
-				 text);
+				 is_process   ? "process"
+				 : is_virtual ? "kernel"
+					      : "physical",
+				 "bytes", hex, "text", text);
 	return hex && text ? NULL : error_create(ERR_MEMORY, "no memory for the bytes");
 }
 
@@ -121,8 +137,11 @@ const struct call call_read = {
 	.group = "addresses and bytes",
 	.summary = "bytes of memory",
 	.details = "Addresses with the top byte 0xff are kernel-virtual, others are "
-		   "guest-physical.",
+		   "guest-physical. Reads of the kernel name the symbols that begin there and "
+		   "those that words point to.",
 	.examples = "  glassbox read demo 0x1000 64\n"
+		    "  glassbox read demo init_task 256\n"
+		    "  glassbox read demo 0x400000 16 --pid 1\n"
 		    "  glassbox read --file dump.raw 0x1000 4K --json",
 	.flags = CALL_TARGET | CALL_TEXT,
 	.params = read_params,

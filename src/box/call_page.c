@@ -11,7 +11,11 @@
 #include "guest/page_struct.h"
 #include "guest/space.h"
 #include "guest/task.h"
+#include "guest/vma.h"
 #include "viz/hilbert.h"
+
+/* Areas are looked up for so many mappings of a page; libraries can have thousands. */
+enum { MAPPINGS_WITH_AREA = 32 };
 
 /* --- page ------------------------------------------------------------------------------ */
 
@@ -67,18 +71,48 @@ static json_t *rights_of(uint64_t flags)
 	return json_string(text);
 }
 
-static json_t *mappings_of(const struct page_detail *detail)
+/* The memory area of a process that holds an address. */
+struct area_search {
+	uint64_t gva;
+	json_t *found;
+};
+
+static bool compare_area(void *user, const struct guest_vma *vma)
+{
+	struct area_search *search = user;
+	if (search->gva < vma->start || search->gva >= vma->end)
+		return true;
+	search->found = json_pack("{s:o,s:o,s:s,s:s,s:o}", "start", call_hex(vma->start), "end",
+				  call_hex(vma->end), "perms", vma->perms, "kind", vma->kind,
+				  "path", text_or_null(vma->path, sizeof(vma->path)));
+	return false;
+}
+
+static json_t *area_of(struct guest *guest, const struct page_mapper *mapper)
+{
+	struct area_search search = { .gva = mapper->gva };
+	struct guest_task task;
+	struct error *err = guest_task_find(guest, mapper->pid, &task);
+	if (!err)
+		guest_vmas_each(guest, &task, compare_area, &search);
+	error_destroy(err);
+	return search.found ? search.found : json_null();
+}
+
+static json_t *mappings_of(struct guest *guest, const struct page_detail *detail)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; i < detail->n_mappers; i++) {
 		const struct page_mapper *mapper = &detail->mappers[i];
+		bool few = i < MAPPINGS_WITH_AREA;
 		json_array_append_new(
 			list,
-			json_pack("{s:i,s:o,s:o,s:o,s:I}", "pid", (int)mapper->pid, "comm",
+			json_pack("{s:i,s:o,s:o,s:o,s:I,s:o}", "pid", (int)mapper->pid, "comm",
 				  json_guest_text(mapper->comm, sizeof(mapper->comm)),
 				  "virtual", call_hex(mapper->gva), "perms",
 				  rights_of(mapper->flags), "page_size",
-				  (json_int_t)mapper->page_bytes));
+				  (json_int_t)mapper->page_bytes, "area",
+				  few ? area_of(guest, mapper) : json_null()));
 	}
 	return list;
 }
@@ -113,7 +147,8 @@ static json_t *page_object(struct guest *guest, const struct page_kinds *kinds,
 		json_hex_or_null(detail->kernel_gva != 0,
 				 detail->kernel_gva + gpa % PHYS_PAGE_SIZE),
 		"struct_page", json_hex_or_null(detail->has_struct, detail->struct_gva),
-		"symbol", symbol_of(guest, detail, gpa), "mappings", mappings_of(detail));
+		"symbol", symbol_of(guest, detail, gpa), "mappings",
+		mappings_of(guest, detail));
 }
 
 static struct error *run_page(struct call_context *context, json_t **ret)

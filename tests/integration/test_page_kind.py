@@ -40,7 +40,8 @@ def test_page_finds_who_maps_it(each_guest):
         if done.returncode:
             continue  # not present
         page = json.loads(done.stdout)
-        assert any(row['pid'] == pid and row['virtual'] == vma['start'] for row in page['mappings'])
+        ours = next(row for row in page['mappings'] if row['pid'] == pid and row['virtual'] == vma['start'])
+        assert ours['area']['start'] == vma['start'] and ours['area']['path'] == vma['path']
         if vma['path'] == '[heap]':
             assert page['kind'] == 'heap' and page['owner_pid'] == pid
         assert len(page['voxel']) == 3 and page['flags'] is not None
@@ -70,3 +71,14 @@ def test_search_finds_text_in_ram_and_in_one_process(fresh_guest):
     assert guest.answer('search', '--hex', '6861 79?? 696e2d746865', '--pid', pid)
     assert guest.answer('search', 'no such words ' + 'anywhere' * 3) == []
     guest.refused('search', 'a(', '--regex', code=2)
+
+
+def test_read_takes_symbols_and_processes(each_guest):
+    assert each_guest.answer('read', 'linux_banner', 14)['bytes'] == b'Linux version '.hex()
+    text = each_guest.run('read', 'init_task', 64).stdout
+    assert text.splitlines()[0] == 'init_task:'
+    start = each_guest.answer('maps', 1)[0]['start']
+    said = each_guest.answer('read', start, 4, '--pid', 1)
+    assert bytes.fromhex(said['bytes']) == b'\x7fELF' and said['space'] == 'process'
+    each_guest.refused('read', '0x10', 4, '--pid', 1, says='not mapped')
+    each_guest.refused('read', 'no_such_symbol', 4, code=2)

@@ -1,0 +1,92 @@
+/* A dump of kernel memory:
+ *
+ *   init_task:                                      where a symbol begins, a line of its own
+ *   ffffffff82a1aa40  00 00 ..  |................|
+ *   ffffffff82a1aa50  40 aa ..  |@...............|  init_task        words that point into the
+ * image
+ */
+#include "box/hexdump.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "guest/guest.h"
+#include "guest/symtab.h"
+
+enum { LINE_BYTES = 16, TEXT_BYTES = 256 };
+
+static void put_bytes(FILE *to, uint64_t address, const uint8_t *bytes, size_t length)
+{
+	fprintf(to, "%016llx ", (unsigned long long)address);
+	for (size_t i = 0; i < LINE_BYTES; i++) {
+		if (i < length)
+			fprintf(to, "%s%02x", i == 8 ? "  " : " ", bytes[i]);
+		else
+			fputs(i == 8 ? "    " : "   ", to);
+	}
+	fputs("  |", to);
+	for (size_t i = 0; i < length; i++)
+		fputc(bytes[i] >= 32 && bytes[i] < 127 ? bytes[i] : '.', to);
+	fputc('|', to);
+}
+
+/* The symbol in whose range address lies, when that is inside the kernel image. */
+static bool image_symbol(struct guest *guest, uint64_t address, struct symbol *symbol,
+			 uint64_t *offset_ret)
+{
+	struct symtab *table = guest_symtab(guest);
+	uint64_t gpa;
+	return table && guest_image_to_gpa(guest, address, &gpa) &&
+	       symtab_at(table, address, symbol, offset_ret) && *offset_ret < 1 << 20;
+}
+
+/* Names every symbol that begins in this line, and at the top the one that goes on. */
+static void put_symbols(FILE *to, struct guest *guest, uint64_t address, size_t length,
+			bool is_top)
+{
+	const char *last = "";
+	for (size_t i = 0; i < length; i++) {
+		struct symbol symbol;
+		uint64_t offset;
+		if (!image_symbol(guest, address + i, &symbol, &offset) ||
+		    (offset && (i || !is_top)) || !strcmp(symbol.name, last))
+			continue;
+		fprintf(to, offset ? "%s+0x%llx:\n" : "%s:\n", symbol.name,
+			(unsigned long long)offset);
+		last = symbol.name;
+	}
+}
+
+static void put_pointers(FILE *to, struct guest *guest, uint64_t address, const uint8_t *bytes,
+			 size_t length)
+{
+	unsigned word = guest_word_bytes(guest);
+	for (size_t i = (word - address % word) % word; i + word <= length; i += word) {
+		struct symbol symbol;
+		uint64_t offset, value = word == 8 ? load_u64(bytes + i) : load_u32(bytes + i);
+		if (!image_symbol(guest, value, &symbol, &offset))
+			continue;
+		fprintf(to, offset ? "  %s+0x%llx" : "  %s", symbol.name,
+			(unsigned long long)offset);
+	}
+}
+
+char *hexdump_text(struct guest *guest, uint64_t address, const uint8_t *bytes, size_t length)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&text, &size);
+	for (size_t i = 0; to && i < length; i += LINE_BYTES) {
+		size_t part = length - i < LINE_BYTES ? length - i : LINE_BYTES;
+		if (guest)
+			put_symbols(to, guest, address + i, part, i == 0);
+		put_bytes(to, address + i, bytes + i, part);
+		if (guest)
+			put_pointers(to, guest, address + i, bytes + i, part);
+		fputc('\n', to);
+	}
+	if (to)
+		fclose(to);
+	return text;
+}
