@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "box/bench_executors.h"
 #include "box/bench_learn.h"
 #include "box/bench_viz.h"
 #include "box/calls.h"
@@ -20,11 +21,17 @@ static struct error *run_learn(struct call_context *context, json_t *rows)
 	return bench_learn(rows);
 }
 
+static struct error *run_executors(struct call_context *context, json_t *rows)
+{
+	return bench_executors(call_string(context, "device"), rows);
+}
+
 /* ORDER benches: all of them run when none is named. */
 static const struct {
 	const char *name;
 	struct error *(*run)(struct call_context *context, json_t *rows);
 } benches[] = {
+	{ "executors", run_executors },
 	{ "learn", run_learn },
 	{ "viz", run_viz },
 };
@@ -43,17 +50,18 @@ static struct error *bench_run(struct call_context *context, json_t **ret)
 	if (!found)
 		return error_hint(
 			error_create(ERR_NOT_FOUND, "no benchmark is called '%s'", wanted),
-			"there are: learn, viz");
+			"there are: executors, learn, viz");
 	*ret = TAKE(rows);
 	return NULL;
 }
 
 static const struct call_param bench_params[] = {
 	{ "name", CALL_STRING, .positional = true, .placeholder = "NAME",
-	  .help = "learn, viz; all if not given" },
+	  .help = "executors, learn, viz; all if not given" },
 	{ "dump", CALL_PATH, .placeholder = "F", .help = "viz: draw this memory" },
 	{ "fill", CALL_BOOL, .help = "viz: put copies of data where the dump has zeros" },
-	{ "device", CALL_STRING, .placeholder = "NAME", .help = "viz: part of the GPU's name" },
+	{ "device", CALL_STRING, .placeholder = "NAME",
+	  .help = "executors, viz: part of the GPU's name" },
 	{ 0 },
 };
 

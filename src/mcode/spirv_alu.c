@@ -186,11 +186,27 @@ static uint32_t saturate_signed(const struct lane *l, bool add)
 	return pick(l, over, pick(l, a_negative, top_bit, top), r);
 }
 
+/* All ones where a 64-bit sum carries out, by the carry's own formula. The usual forms are not
+ * an option: NVIDIA's driver 580.159 makes of min(a, ~b) + b in 64 bits a saturating addition
+ * that saturates the low half only. */
+static uint32_t saturate_sum_64(const struct lane *l)
+{
+	uint32_t sum = bin(l, OpIAdd, l->a, l->b);
+	uint32_t not_sum = spirv_op1(l->sp, OpNot, l->type, sum);
+	uint32_t either = bin(l, OpBitwiseOr, l->a, l->b);
+	uint32_t carry = bin(l, OpBitwiseOr, bin(l, OpBitwiseAnd, l->a, l->b),
+			     bin(l, OpBitwiseAnd, either, not_sum));
+	uint32_t spread = bin(l, OpShiftRightArithmetic, carry, spirv_u32(l->sp, 63));
+	return bin(l, OpBitwiseOr, sum, spread);
+}
+
 static uint32_t saturating(const struct lane *l, uint8_t op)
 {
 	uint32_t limit;
 	switch (op) {
 	case MCODE_ADDSU:
+		if (l->bits == 64)
+			return saturate_sum_64(l);
 		limit = bin(l, OpBitwiseXor, l->b, mask_of(l));
 		return bin(l, OpIAdd, pick(l, test(l, OpULessThan, l->a, limit), l->a, limit),
 			   l->b);
