@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/phys_mem.h"
 #include "box/call.h"
+#include "box/call_audit.h"
 #include "box/target.h"
 #include "vm/vm.h"
 
@@ -158,7 +159,8 @@ static struct error *run_on_target(void *user, struct target *target)
 	return running->call->run(&context, &running->document);
 }
 
-struct error *box_call(struct box *box, const struct box_request *request, json_t **ret)
+static struct error *run_request(struct box *box, const struct box_request *request,
+				 json_t **ret)
 {
 	const struct call *call = request->call;
 	struct running_call running = { .call = call, .args = request->args };
@@ -174,4 +176,12 @@ struct error *box_call(struct box *box, const struct box_request *request, json_
 		TRY(box_with_target(box, request->vm, run_on_target, &running));
 	*ret = running.document;
 	return NULL;
+}
+
+struct error *box_call(struct box *box, const struct box_request *request, json_t **ret)
+{
+	struct error *err = run_request(box, request, ret);
+	call_audit(request->call, request->user ? request->user : "network", request->vm,
+		   request->args, err);
+	return err;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "box/bench.h"
 #include "box/bench_executors.h"
 #include "box/bench_learn.h"
 #include "box/bench_viz.h"
@@ -14,6 +15,11 @@ static struct error *run_viz(struct call_context *context, json_t *rows)
 						     .file = call_string(context, "dump"),
 						     .fill = call_bool(context, "fill") },
 			 rows);
+}
+
+static struct error *run_bridge(struct call_context *context, json_t *rows)
+{
+	return bench_bridge.run(context, rows);
 }
 
 static struct error *run_learn(struct call_context *context, json_t *rows)
@@ -31,6 +37,7 @@ static const struct {
 	const char *name;
 	struct error *(*run)(struct call_context *context, json_t *rows);
 } benches[] = {
+	{ "bridge", run_bridge },
 	{ "executors", run_executors },
 	{ "learn", run_learn },
 	{ "viz", run_viz },
@@ -50,14 +57,14 @@ static struct error *bench_run(struct call_context *context, json_t **ret)
 	if (!found)
 		return error_hint(
 			error_create(ERR_NOT_FOUND, "no benchmark is called '%s'", wanted),
-			"there are: executors, learn, viz");
+			"there are: bridge, executors, learn, viz");
 	*ret = TAKE(rows);
 	return NULL;
 }
 
 static const struct call_param bench_params[] = {
 	{ "name", CALL_STRING, .positional = true, .placeholder = "NAME",
-	  .help = "executors, learn, viz; all if not given" },
+	  .help = "bridge, executors, learn, viz; all if not given" },
 	{ "dump", CALL_PATH, .placeholder = "F", .help = "viz: draw this memory" },
 	{ "fill", CALL_BOOL, .help = "viz: put copies of data where the dump has zeros" },
 	{ "device", CALL_STRING, .placeholder = "NAME",

@@ -49,6 +49,8 @@ extern const struct call call_regions;
 /* call_search.c */
 extern const struct call call_search;
 
+/* call_bench.c */
+
 /* call_snapshot.c */
 extern const struct call call_restore;
 extern const struct call call_snapshot;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "box/call_audit.h"
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/options.h"
@@ -97,6 +98,14 @@ static struct error *run_call(const struct call *call, const struct cli_parsed *
 	return run_and_print(call, &context, &parsed->options);
 }
 
+static struct error *run_audited(const struct call *call, const struct cli_parsed *parsed)
+{
+	struct error *err = run_call(call, parsed);
+	const struct target_params *target = &parsed->options.target;
+	call_audit(call, NULL, target->vm ? target->vm : target->file, parsed->args, err);
+	return err;
+}
+
 static int unknown_command(const char *name)
 {
 	struct error *err = error_create(ERR_USAGE, "unknown command '%s'", name);
@@ -152,6 +161,6 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!err)
-		err = run_call(call, &parsed);
+		err = run_audited(call, &parsed);
 	return err ? report(err) : 0;
 }

@@ -1,0 +1,29 @@
+/* A demo guest for benchmarks: started, told on its console what to do, stopped. Thread: one.
+ */
+#ifndef BOX_BENCH_GUEST_H
+#define BOX_BENCH_GUEST_H
+#include <stdint.h>
+
+#include "base/own.h"
+struct bench_guest;
+struct error;
+struct vm;
+
+/* Boots a demo guest and waits until it is up. Caller owns *ret. */
+struct error *bench_guest_start(uint64_t mem_bytes, struct bench_guest **ret);
+void bench_guest_stop(struct bench_guest *guest);
+OWN_DECLARE(own_bench_guest, struct bench_guest *, bench_guest_stop)
+
+struct vm *bench_guest_vm(struct bench_guest *guest); /* borrowed */
+double bench_guest_boot_ms(const struct bench_guest *guest);
+
+/* Types a line for the shell. */
+struct error *bench_guest_type(struct bench_guest *guest, const char *line);
+
+/* Types a line and waits until its output contains text. */
+struct error *bench_guest_run(struct bench_guest *guest, const char *line, const char *text,
+			      int timeout_ms);
+
+/* Processor time its QEMU has used, in seconds. */
+double bench_guest_cpu(const struct bench_guest *guest);
+#endif
