@@ -8,6 +8,7 @@
 #include "box/run_spec.h"
 #include "box/status.h"
 #include "box/target.h"
+#include "vm/dirty.h"
 #include "vm/start.h"
 #include "vm/state.h"
 #include "vm/vm.h"
@@ -58,6 +59,35 @@ static const struct call_param run_params[] = {
 	{ "qemu_args", CALL_STRING, .positional = true, .repeated = true,
 	  .placeholder = "-- QEMU ARGS", .help = "passed to QEMU as they are" },
 	{ 0 },
+};
+
+static struct error *run_attach(struct call_context *context, json_t **ret)
+{
+	struct vm *vm = target_vm(context->target);
+	const json_t *known = vm_document(vm);
+	const char *source = json_string_value(json_object_get(known, "layout_source"));
+	const char *why = NULL;
+	*ret = json_pack("{s:s, s:i, s:b, s:s, s:I, s:s, s:O?, s:s}", "name", vm_name(vm),
+			 "pid", (int)vm_pid(vm), "ours", vm_is_ours(vm), "access",
+			 vm_access(vm), "ram_bytes", (json_int_t)phys_mem_size(vm_memory(vm)),
+			 "layout_source", source ? source : "QEMU's monitor", "state",
+			 json_object_get(known, "state"), "dirty_source",
+			 dirty_source_name(dirty_probe(vm, &why)));
+	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
+}
+
+const struct call call_attach = {
+	.name = "attach",
+	.group = "lifecycle",
+	.summary = "find the memory of a QEMU that somebody else started, and say how",
+	.details =
+		"Nothing stays attached: every command takes a PID, or the -name of a foreign\n"
+		"QEMU, in place of a VM. Shared files and memfds are mapped; private memory "
+		"is\n"
+		"read through the process. The VM is not touched.",
+	.examples = "  glassbox attach 4711\n  glassbox ps 4711",
+	.flags = CALL_TARGET | CALL_LIVE_ONLY,
+	.run = run_attach,
 };
 
 static json_t *ms_or_null(double ms)

@@ -8,6 +8,7 @@ const struct call *const call_table[] = {
 	&call_run,
 	&call_ls,
 	&call_status,
+	&call_attach,
 	&call_pause,
 	&call_resume,
 	&call_reset,

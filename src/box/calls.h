@@ -31,6 +31,7 @@ extern const struct call call_kernels;
 extern const struct call call_learn;
 
 /* call_lifecycle.c */
+extern const struct call call_attach;
 extern const struct call call_ls;
 extern const struct call call_pause;
 extern const struct call call_reset;

@@ -12,4 +12,7 @@ struct error *foreign_refresh(struct vm *vm);
 
 /* Appends every QEMU that is not a child of one of our keepers. */
 struct error *foreign_list(json_t *list);
+
+/* PID of the foreign QEMU with this -name, or 0. */
+pid_t foreign_find(const char *name);
 #endif

@@ -136,12 +136,23 @@ static struct error *open_pid(pid_t pid, struct vm *vm)
 	return foreign_open(pid, vm);
 }
 
+static struct error *open_name(const char *name, struct vm *vm)
+{
+	struct error *bad_name = state_check_name(name);
+	bool ours = !bad_name && state_is_running(name);
+	error_destroy(bad_name);
+	if (ours)
+		return open_ours(name, vm);
+	pid_t pid = foreign_find(name);
+	return pid ? foreign_open(pid, vm) : no_such_vm(name);
+}
+
 struct error *vm_open(const char *name_or_pid, struct vm **ret)
 {
 	AUTO(own_vm) struct vm *vm = NULL;
 	TRY(error_alloc(1, sizeof(*vm), &vm));
 	TRY(is_number(name_or_pid) ? open_pid((pid_t)atoi(name_or_pid), vm)
-				   : open_ours(name_or_pid, vm));
+				   : open_name(name_or_pid, vm));
 	*ret = TAKE(vm);
 	return NULL;
 }
