@@ -335,6 +335,7 @@ static struct error *prove_steps(struct prover *p)
 	TRY(check_finish(p));
 	TRY(check_stale(p));
 	prove_clean_tops(p);
+	prove_direction(p);
 	prove_exits_kept_away(p);
 	prove_ranges(p);
 	prove_apart(p);

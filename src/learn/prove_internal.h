@@ -69,6 +69,7 @@ void prove_ranges(struct prover *p);
 void prove_apart(struct prover *p);
 void prove_exits_kept_away(struct prover *p);
 void prove_clean_tops(struct prover *p);
+void prove_direction(struct prover *p);
 /* Is this (closed form) address base + stride k + offset of the stream, under the guard? */
 bool prove_int_address(struct prover *p, const char *name, ir_ref address, unsigned stream,
 		       int64_t offset);

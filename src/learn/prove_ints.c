@@ -253,3 +253,18 @@ void prove_clean_tops(struct prover *p)
 			   false);
 	}
 }
+
+/* The lifted iteration took the direction flag to be clear: the guard must say so. */
+void prove_direction(struct prover *p)
+{
+	Z3_context z = p->z;
+	if (!p->raw->uses_df)
+		return;
+	Z3_ast flags = p->int_entry[CELLS];
+	Z3_ast goal = Z3_mk_false(z);
+	if (flags) {
+		Z3_ast above = Z3_mk_div(z, flags, lia_int(z, 1 << 10));
+		goal = Z3_mk_eq(z, Z3_mk_mod(z, above, lia_int(z, 2)), lia_int(z, 0));
+	}
+	check_ints(p, "the direction flag is clear", NULL, goal, false);
+}
