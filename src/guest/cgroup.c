@@ -63,7 +63,9 @@ static bool collect_members(struct cgroup_walk *w, const struct guest_tasks *tas
 		if (gva && !add_membership(w, gva, tasks->items[i].pid))
 			return false;
 	}
-	qsort(w->members.items, w->members.count, sizeof(struct member), compare_members);
+	if (w->members.count)
+		qsort(w->members.items, w->members.count, sizeof(struct member),
+		      compare_members);
 	return true;
 }
 

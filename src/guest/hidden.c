@@ -69,8 +69,9 @@ static void collect(struct cross_view *view)
 	else
 		guest_add_note(guest, "the table of process ids of this kernel is not known");
 	guest_cpus_each(guest, from_cpu, view);
-	qsort(view->candidates.items, view->candidates.count, sizeof(struct candidate),
-	      compare_candidates);
+	if (view->candidates.count)
+		qsort(view->candidates.items, view->candidates.count, sizeof(struct candidate),
+		      compare_candidates);
 }
 
 static void show_unlisted(struct cross_view *view, const uint64_t *listed, size_t n_listed,
