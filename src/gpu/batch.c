@@ -6,7 +6,8 @@
 #include "gpu/kernel.h"
 
 enum { SETS_PER_POOL = 64 };
-static const uint64_t staging_chunk_bytes = 16 << 20;
+/* Staging memory starts small, for a frame's uniforms, and grows for bulk. */
+static const uint64_t staging_first_bytes = 64 << 10, staging_chunk_bytes = 16 << 20;
 static const uint64_t default_timeout_ns = UINT64_C(30000000000);
 
 struct gpu_batch {
@@ -215,7 +216,8 @@ static struct error *add_staging(struct gpu_batch *batch, uint64_t size_bytes)
 	if (!VEC_RESERVE(&batch->staging, batch->staging.count + 1))
 		return error_create(ERR_MEMORY, "no memory for an upload");
 	struct gpu_buffer *buffer = NULL;
-	uint64_t chunk = size_bytes > staging_chunk_bytes ? size_bytes : staging_chunk_bytes;
+	uint64_t chunk = batch->staging.count ? staging_chunk_bytes : staging_first_bytes;
+	chunk = size_bytes > chunk ? size_bytes : chunk;
 	TRY(gpu_buffer_create(batch->gpu, GPU_BUFFER_UPLOAD, chunk, &buffer));
 	batch->staging.items[batch->staging.count++] = buffer;
 	batch->staged_bytes = 0;

@@ -132,6 +132,11 @@ struct viz_scene *viz_frames_scene(struct viz_frames *frames)
 	return frames->scene;
 }
 
+struct viz_renderer *viz_frames_renderer(struct viz_frames *frames)
+{
+	return frames->renderer;
+}
+
 unsigned viz_frames_recoveries(const struct viz_frames *frames)
 {
 	return frames->recoveries;

@@ -46,6 +46,7 @@ struct error *viz_frames_pick(struct viz_frames *frames, const struct viz_view *
 /* Borrowed; both change when a lost device was replaced. */
 struct gpu *viz_frames_gpu(struct viz_frames *frames);
 struct viz_scene *viz_frames_scene(struct viz_frames *frames);
+struct viz_renderer *viz_frames_renderer(struct viz_frames *frames);
 unsigned viz_frames_recoveries(const struct viz_frames *frames);
 
 /* Holds a frame time by drawing fewer pixels and coarser while the camera moves, and in full

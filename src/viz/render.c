@@ -118,6 +118,27 @@ struct error *viz_render(struct viz_renderer *renderer, struct viz_scene *scene,
 	return NULL;
 }
 
+struct error *viz_render_times(struct viz_renderer *renderer, struct viz_scene *scene,
+			       const struct viz_view *view, unsigned n, uint64_t *ns)
+{
+	CHECK(n <= VIZ_TIMES_MAX);
+	TRY(viz_scene_flush(scene));
+	TRY(fit_picture(renderer, view->width, view->height));
+	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
+	TRY(gpu_batch_begin(renderer->gpu, &batch));
+	TRY(upload_view(renderer, scene, view, batch));
+	unsigned first = gpu_batch_timestamp(batch);
+	for (unsigned i = 0; i < n; i++) {
+		TRY(record_draw(renderer, scene, view, batch));
+		gpu_batch_timestamp(batch);
+	}
+	TRY(gpu_batch_submit(batch));
+	TRY(gpu_batch_wait(batch, 0));
+	for (unsigned i = 0; i < n; i++)
+		ns[i] = gpu_batch_elapsed_ns(batch, first + i, first + i + 1);
+	return NULL;
+}
+
 struct error *viz_pick(struct viz_renderer *renderer, struct viz_scene *scene,
 		       const struct viz_view *view, uint32_t x, uint32_t y,
 		       struct viz_pick *ret)

@@ -22,6 +22,12 @@ struct error *viz_render(struct viz_renderer *renderer, struct viz_scene *scene,
 			 const struct viz_view *view, struct viz_picture *picture,
 			 uint64_t *gpu_ns_ret);
 
+/* GPU time of n drawings one after another without a pause, so that the GPU runs at its full
+ * clock: n <= VIZ_TIMES_MAX. All 0 where the device has no clock. */
+enum { VIZ_TIMES_MAX = 40 };
+struct error *viz_render_times(struct viz_renderer *renderer, struct viz_scene *scene,
+			       const struct viz_view *view, unsigned n, uint64_t *ns);
+
 struct viz_pick {
 	bool hit;
 	uint64_t gpa; /* of the byte; of the page when it is drawn coarse */
