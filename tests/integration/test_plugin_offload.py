@@ -40,7 +40,9 @@ def test_same_result_and_faster(guest, xor):
     stats = guest.control.kernel(0)
     clear(guest)
     assert on[0] == off[0]
-    assert stats['executions'] >= 50 and stats['iterations'] == 50 * ((1 << 18) - 2)
+    # All but the guest's own: the first and last pass of each call, and one for each slice that ended early.
+    most = 50 * ((1 << 18) - 2)
+    assert stats['executions'] >= 50 and most - stats['entries'] <= stats['iterations'] <= most
     assert stats['bytes'] == 12 * stats['iterations']
     assert off[1] / on[1] > 3, (off, on)
 
