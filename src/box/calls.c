@@ -60,6 +60,7 @@ const struct call *const call_table[] = {
 	&call_trace,
 	&call_learn,
 	&call_kernels,
+	&call_mcode,
 	/* pictures */
 	&call_render,
 	/* programs */

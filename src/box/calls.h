@@ -5,6 +5,8 @@
 
 /* call_bench.c */
 extern const struct call call_bench;
+/* call_mcode.c */
+extern const struct call call_mcode;
 /* call_disasm.c */
 extern const struct call call_disasm;
 
