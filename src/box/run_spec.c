@@ -75,6 +75,8 @@ struct error *run_spec_init(const struct call_context *context, struct run_spec 
 	struct vm_spec *spec = &ret->spec;
 	const char *profile = call_string(context, "profile");
 	bool has_own = spec->kernel || spec->disks || spec->iso || spec->uefi;
+	if (call_has(context, "mem") && !spec->mem_bytes)
+		return error_create(ERR_USAGE, "--mem must not be 0");
 	if (profile && spec->kernel)
 		return error_create(ERR_USAGE, "--profile and --kernel exclude each other");
 	if (profile || !has_own)

@@ -23,6 +23,7 @@ void vm_close(struct vm *vm)
 		return;
 	phys_mem_destroy(vm->memory);
 	json_decref(vm->document);
+	free(vm->memory_error);
 	free(vm->qmp_path);
 	free(vm->name);
 	free(vm);
@@ -97,7 +98,13 @@ static struct error *open_ours(const char *name, struct vm *vm)
 		return error_create(ERR_MEMORY, "no memory for a name");
 	if (!proc_is(vm->pid, vm->start_time) || !json_object_get(vm->document, "layout"))
 		return error_create(ERR_PEER, "VM %s is starting or ending", name);
-	return error_wrap(map_memory(vm), "VM %s", name);
+	struct error *unmapped = map_memory(vm);
+	if (unmapped) {
+		vm->memory = &vm->no_memory;
+		vm->memory_error = strdup(error_message(unmapped));
+		error_destroy(unmapped);
+	}
+	return NULL;
 }
 
 static bool is_number(const char *text)
@@ -179,7 +186,7 @@ struct phys_mem *vm_memory(struct vm *vm)
 
 bool vm_alive(const struct vm *vm)
 {
-	return phys_mem_alive(vm->memory);
+	return vm->memory != &vm->no_memory && phys_mem_alive(vm->memory);
 }
 
 bool vm_is_ours(const struct vm *vm)
@@ -201,6 +208,10 @@ struct error *vm_check_alive(struct vm *vm)
 {
 	if (!proc_is(vm->pid, vm->start_time))
 		return error_create(ERR_PEER, "VM %s ended meanwhile", vm->name);
+	if (vm->memory == &vm->no_memory)
+		return error_create(ERR_PEER, "the memory of VM %s cannot be read: %s",
+				    vm->name,
+				    vm->memory_error ? vm->memory_error : "no reason known");
 	if (!phys_mem_alive(vm->memory))
 		return error_create(ERR_PEER, "the RAM file of VM %s was cut short", vm->name);
 	return NULL;
