@@ -229,8 +229,16 @@ export class Landscape {
 	}
 
 	changed() {
-		this.redraw();
+		this.hasNews = true;
 		this.events.counts();
+	}
+
+	/** News are drawn at once by a fast GPU; a slow one gets some rest between two pictures. */
+	drawNews() {
+		const rest = this.frameMs > 100 ? Math.min(5000, this.frameMs * 3) : 0;
+		if (!this.hasNews || performance.now() - (this.drawnAt ?? 0) < rest) return;
+		this.hasNews = false;
+		this.redraw();
 	}
 
 	/** A clock in milliseconds for the heat of pages; never 0. */
@@ -469,7 +477,8 @@ export class Landscape {
 		this.moveByKeys(seconds);
 		this.fly(time);
 		if (!this.drawing) this.takeQueued();
-		if (view.mode === "heat") this.redraw();
+		if (view.mode === "heat") this.hasNews = true;
+		this.drawNews();
 		if (!this.drawing) {
 			this.drawing = true;
 			this.frame().finally(() => (this.drawing = false));
