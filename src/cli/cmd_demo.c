@@ -14,6 +14,7 @@
 #include "box/box.h"
 #include "box/guest_call.h"
 #include "cli/cmd_serve.h"
+#include "cli/guest_shell.h"
 #include "cli/print.h"
 #include "vm/state.h"
 
@@ -133,10 +134,11 @@ static struct error *start_guest(struct demo *demo, struct call_context *context
 	json_object_set_new(args, "name", json_string(demo->vm));
 	json_object_set_new(args, "mem", json_integer(256 << 20));
 	json_object_set_new(args, "learn", json_true());
+	json_object_set_new(args, "offload", json_true());
 	if (profile)
 		json_object_set_new(args, "profile", json_string(profile));
 	char line[96];
-	snprintf(line, sizeof(line), "run --detach --learn --mem 256M --name %s", demo->vm);
+	snprintf(line, sizeof(line), "run --detach --offload --mem 256M --name %s", demo->vm);
 	headline(demo, line, "Boot a real Linux on stock QEMU, with its RAM in a shared file");
 	struct box_request request = { .call = call_find("run"), .args = args, .user = "demo" };
 	TRY(box_call(demo->box, &request, &document));
@@ -212,13 +214,111 @@ static struct error *look_inside(struct demo *demo)
 		    json_pack("{s:b}", "totals", 1));
 }
 
+/* --- watching, learning, executing elsewhere
+ * ------------------------------------------------------ */
+
+enum { SHELL_TIMEOUT_MS = 300000, WORKLOAD_REPS = 40 };
+
+/* One timed run of the workload's loop c[i] = a[i] ^ b[i]: nanoseconds of guest time, and its
+ * checksum. */
+static struct error *time_workload(struct guest_shell *shell, double *ns_ret,
+				   char checksum_ret[32])
+{
+	AUTO(own_free) char *output = NULL;
+	char command[64];
+	snprintf(command, sizeof(command), "workload xor 4194304 %d", WORKLOAD_REPS);
+	TRY(guest_shell_run(shell, command, SHELL_TIMEOUT_MS, &output));
+	const char *ns = strstr(output, "ns="), *checksum = strstr(output, "checksum=");
+	if (!ns || !checksum || sscanf(checksum, "checksum=%31[0-9a-f]", checksum_ret) != 1)
+		return error_create(ERR_PEER, "the guest's workload did not run: %.100s",
+				    output);
+	*ns_ret = strtod(ns + 3, NULL);
+	return NULL;
+}
+
+static struct error *learn_from_workload(struct demo *demo, struct guest_shell *shell,
+					 bool *learned_ret)
+{
+	AUTO(own_free) char *output = NULL;
+	AUTO(own_json) json_t *rows = NULL;
+	size_t i;
+	json_t *row;
+	TRY(guest_shell_run(shell, "workload xor 4194304 100000 >/dev/null 2>&1 & echo started",
+			    SHELL_TIMEOUT_MS, &output));
+	struct error *err =
+		step(demo, "Watch it run: which code is hot", "hot", "", json_object());
+	if (!err) {
+		headline(demo, "learn VM",
+			 "Lift the hot loop, prove microcode equal to it, test it on random "
+			 "cases");
+		err = ask(demo, "learn", json_pack("{s:i}", "ms", 1500), &rows);
+	}
+	free(TAKE(output));
+	struct error *end = guest_shell_run(shell, "kill $!; wait", SHELL_TIMEOUT_MS, &output);
+	if (err)
+		error_destroy(end);
+	TRY(err ? err : end);
+	show(demo, call_find("learn"), rows);
+	json_array_foreach(rows, i, row)
+	{
+		const char *outcome = json_string_value(json_object_get(row, "outcome"));
+		*learned_ret |=
+			outcome && (!strcmp(outcome, "learned") || !strcmp(outcome, "known"));
+	}
+	demo->step++;
+	return NULL;
+}
+
+static struct error *execute_elsewhere(struct demo *demo, struct guest_shell *shell,
+				       double before_ns, const char *before)
+{
+	AUTO(own_json) json_t *switched = NULL;
+	double after_ns = 0;
+	char after[32] = "";
+	headline(demo, "offload VM on",
+		 "Run the proven loop outside the emulator, while the guest keeps running");
+	TRY(ask(demo, "offload", json_pack("{s:s}", "state", "on"), &switched));
+	TRY(time_workload(shell, &after_ns, after));
+	TRY(time_workload(shell, &after_ns, after));
+	json_object_set_new(demo->summary, "offload_speedup", json_real(before_ns / after_ns));
+	json_object_set_new(demo->summary, "offload_same_result",
+			    json_boolean(!strcmp(before, after)));
+	if (strcmp(before, after))
+		return error_create(ERR_BAD_DATA, "the offloaded loop gave %s, the guest %s",
+				    after, before);
+	if (!demo->as_json)
+		printf("The guest's loop took %.0f ms under TCG and %.0f ms now: %.1f times as "
+		       "fast, with the same "
+		       "result (%s).\n",
+		       before_ns / 1e6, after_ns / 1e6, before_ns / after_ns, after);
+	demo->step++;
+	return NULL;
+}
+
+static struct error *hybrid(struct demo *demo)
+{
+	AUTO(own_guest_shell) struct guest_shell *shell = NULL;
+	double before_ns = 0;
+	char before[32] = "";
+	bool learned = false;
+	TRY(guest_shell_open(demo->vm, &shell));
+	TRY(time_workload(shell, &before_ns, before));
+	TRY(learn_from_workload(demo, shell, &learned));
+	if (learned)
+		return execute_elsewhere(demo, shell, before_ns, before);
+	if (!demo->as_json)
+		printf("Nothing was learned this time, so nothing is offloaded.\n");
+	return NULL;
+}
+
 static struct error *tour(struct demo *demo, struct call_context *context)
 {
 	const char *path = call_string(context, "output");
 	TRY(start_guest(demo, context));
 	TRY(look_inside(demo));
 	TRY(draw(demo, path ? path : "glassbox-demo.png"));
-	return questions(demo);
+	TRY(questions(demo));
+	return hybrid(demo);
 }
 
 /* --- the end
