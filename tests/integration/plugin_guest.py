@@ -250,3 +250,14 @@ def compile_kernel(name):
         at = {n: int(a, 16) for a, n in re.findall(r'^([0-9a-f]+) [Tt] (plan|run)$', names, re.M)}
         with open(flat, 'rb') as f:
             return f.read(), at['plan'], at['run']
+
+
+def compile_program(name):
+    """Bytes of a guest program of tests/integration/programs, static and without a C library."""
+    with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
+        source = os.path.join(SOURCE, 'tests/integration/programs', name + '.c')
+        subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-fno-pie', '-no-pie',
+                        '-fcf-protection=none', '-fno-tree-loop-distribute-patterns', '-s', '-Wl,--build-id=none',
+                        '-Wl,-z,noseparate-code', source, '-o', work + '/program'], check=True)
+        with open(work + '/program', 'rb') as f:
+            return f.read()

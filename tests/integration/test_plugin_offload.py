@@ -1,7 +1,10 @@
 """Native kernels in a real guest: same checksums, faults in the middle, short loops, switching off, several vCPUs."""
+import base64
+import gzip
+
 import pytest
 
-from plugin_guest import Guest, compile_kernel, loop_of, missing
+from plugin_guest import Guest, compile_kernel, compile_program, loop_of, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 XOR = {'in_gpr': ('rax', 'rcx', 'rdx', 'rsi', 'rdi'), 'out_gpr': ('rax', 'r8')}
@@ -164,3 +167,20 @@ def test_instruction_counting_clock(xor):
         on = g.workload('xor', 1 << 16, 10)
         assert on[0] == off[0]
         assert g.control.kernel(0)['iterations'] > 100000
+
+
+def test_under_fire(guest, xor):
+    """Faults in the middle, copy-on-write, signals, overlapping and self-modifying code: all right, off and on."""
+    program = compile_program('under_fire')
+    guest.send(f"base64 -d >/tmp/fire.gz <<'END'\n{base64.encodebytes(gzip.compress(program)).decode()}END")
+    guest.run('gunzip -c /tmp/fire.gz >/tmp/fire; chmod +x /tmp/fire')
+    off = guest.run('/tmp/fire', 30)
+    assert off.count('ok ') == 6 and 'bad' not in off, off
+    put(guest, xor, least=2)
+    guest.control.request(offload=1)
+    on = guest.run('/tmp/fire', 30)
+    stats = guest.control.kernel(0)
+    clear(guest)
+    assert on == off
+    assert stats['iterations'] > 4 * 60000, stats
+    assert stats['failures']['page'] > 60 and stats['failures']['overlap'] > 0 and stats['failures']['code'] > 0, stats
