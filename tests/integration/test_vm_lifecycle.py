@@ -23,7 +23,7 @@ def test_start_list_read_pause_stop():
         assert stat.S_IMODE(os.stat(state_dir(name)).st_mode) == 0o700
         status = answer('status', name)
         assert status['state'] == 'running' and status['ram_bytes'] == 128 << 20
-        assert status['kernel_release'].startswith('6.1.') and not status['doubts']
+        assert status['kernel_release'] and not status['doubts']
         assert any(v['name'] == name and v['ours'] for v in answer('ls'))
         assert answer('status', vm['pid'])['name'] == name
 
