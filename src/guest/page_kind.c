@@ -290,8 +290,10 @@ static void find_memmap(struct page_kinds *kinds)
 			continue;
 		step = mapping.page_bytes - (at & (mapping.page_bytes - 1));
 		step = end - at < step ? end - at : step;
-		struct memmap_run *last = &kinds->memmap.items[kinds->memmap.count - 1];
-		if (kinds->memmap.count && last->gva + last->bytes == at &&
+		struct memmap_run *last =
+			kinds->memmap.count ? &kinds->memmap.items[kinds->memmap.count - 1]
+					    : NULL;
+		if (last && last->gva + last->bytes == at &&
 		    last->gpa + last->bytes == mapping.gpa)
 			last->bytes += step;
 		else

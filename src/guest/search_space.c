@@ -20,11 +20,12 @@ static bool add_leaf(void *user, const struct space_leaf *leaf)
 {
 	struct process_memory *memory = user;
 	struct search_run run = { leaf->gva, leaf->gpa, (size_t)leaf->page_bytes };
-	struct search_run *last = &memory->runs.items[memory->runs.count - 1];
+	struct search_run *last =
+		memory->runs.count ? &memory->runs.items[memory->runs.count - 1] : NULL;
 	if (!phys_mem_segment(memory->mem, leaf->gpa))
 		return true; /* a device */
 	memory->total_bytes += leaf->page_bytes;
-	if (memory->runs.count && last->address + last->length_bytes == run.address &&
+	if (last && last->address + last->length_bytes == run.address &&
 	    last->physical + last->length_bytes == run.physical) {
 		last->length_bytes += run.length_bytes;
 		return true;

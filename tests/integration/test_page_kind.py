@@ -1,5 +1,6 @@
 """The kind of every page frame against what the guest's own kernel says of it, frame by frame; search in real memory."""
 import json
+import random
 import struct
 import subprocess
 
@@ -82,3 +83,31 @@ def test_read_takes_symbols_and_processes(each_guest):
     assert bytes.fromhex(said['bytes']) == b'\x7fELF' and said['space'] == 'process'
     each_guest.refused('read', '0x10', 4, '--pid', 1, says='not mapped')
     each_guest.refused('read', 'no_such_symbol', 4, code=2)
+
+
+def spoil(image, kinds, seed, regions, target):
+    """A copy of raw memory with wild words in pages of these kinds: pointers into RAM, entries of page tables, noise."""
+    rng, data = random.Random(seed), bytearray(image.read_bytes())
+    pages = [p for r in regions if r['kind'] in kinds for p in range(int(r['start'], 16) >> 12, int(r['end'], 16) >> 12)]
+    for _ in range(3000):
+        at = (rng.choice(pages) << 12) + 8 * rng.randrange(512)
+        value = rng.choice([rng.getrandbits(64), 0xffff888000000000 + rng.randrange(len(data)), 2 ** 64 - 1, at & ~4095 | 0x67,
+                            rng.randrange(len(data)) & ~4095 | 0x67])
+        struct.pack_into('<Q', data, at, value)
+    target.write_bytes(data)
+    return target
+
+
+def test_hostile_page_structures_and_tables_end_in_an_answer(each_guest, tmp_path):
+    image, bad = tmp_path / 'ram.raw', tmp_path / 'bad.raw'
+    each_guest.run('dump', '-o', image)
+    regions = house.answer('regions', '--file', image)
+    for seed, kinds in enumerate([('memmap',), ('page-table',), ('slab',), ('memmap', 'page-table', 'slab', 'kernel-stack')]):
+        spoil(image, kinds, seed, regions, bad)
+        rows = house.answer('regions', '--file', bad)
+        assert sum(row['pages'] for row in rows) == 65536
+        house.answer('page', '--file', bad, hex(rng_page(seed)))
+
+
+def rng_page(seed):
+    return random.Random(seed).randrange(65536) << 12
