@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "box/bench.h"
 #include "box/bench_executors.h"
+#include "box/bench_kernel.h"
 #include "box/bench_learn.h"
 #include "box/bench_viz.h"
 #include "box/calls.h"
@@ -32,14 +33,21 @@ static struct error *run_executors(struct call_context *context, json_t *rows)
 	return bench_executors(call_string(context, "device"), rows);
 }
 
+static struct error *run_guest(struct call_context *context, json_t *rows)
+{
+	/* Without a dump there is nothing to read: only asking for it by name is an error. */
+	if (!call_has(context, "dump") && !call_has(context, "name"))
+		return NULL;
+	return bench_kernel(call_string(context, "dump"), rows);
+}
+
 /* ORDER benches: all of them run when none is named. */
 static const struct {
 	const char *name;
 	struct error *(*run)(struct call_context *context, json_t *rows);
 } benches[] = {
-	{ "bridge", run_bridge },
-	{ "executors", run_executors },
-	{ "learn", run_learn },
+	{ "bridge", run_bridge }, { "executors", run_executors },
+	{ "guest", run_guest },	  { "learn", run_learn },
 	{ "viz", run_viz },
 };
 
@@ -57,15 +65,16 @@ static struct error *bench_run(struct call_context *context, json_t **ret)
 	if (!found)
 		return error_hint(
 			error_create(ERR_NOT_FOUND, "no benchmark is called '%s'", wanted),
-			"there are: bridge, executors, learn, viz");
+			"there are: bridge, executors, guest, learn, viz");
 	*ret = TAKE(rows);
 	return NULL;
 }
 
 static const struct call_param bench_params[] = {
 	{ "name", CALL_STRING, .positional = true, .placeholder = "NAME",
-	  .help = "bridge, executors, learn, viz; all if not given" },
-	{ "dump", CALL_PATH, .placeholder = "F", .help = "viz: draw this memory" },
+	  .help = "bridge, executors, guest, learn, viz; all if not given" },
+	{ "dump", CALL_PATH, .placeholder = "F",
+	  .help = "guest, viz: read or draw this memory" },
 	{ "fill", CALL_BOOL, .help = "viz: put copies of data where the dump has zeros" },
 	{ "device", CALL_STRING, .placeholder = "NAME",
 	  .help = "executors, viz: part of the GPU's name" },
