@@ -36,7 +36,7 @@ static struct error *error_from(enum error_kind kind, char *message)
 	return err;
 }
 
-static char *format_text(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static char *format_text(const char *format, va_list args)
 {
 	char *text = NULL;
 	if (vasprintf(&text, format, args) < 0)

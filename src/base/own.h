@@ -18,11 +18,11 @@
 	})
 
 /* Declares `static inline void name(type *p)`, the AUTO form of a destroy function. */
-#define OWN_DECLARE(name, type, destroy) \
-	static inline void name(type *p) \
-	{                                \
-		if (*p)                  \
-			destroy(*p);     \
+#define OWN_DECLARE(name, type, destroy)                         \
+	__attribute__((unused)) static inline void name(type *p) \
+	{                                                        \
+		if (*p)                                          \
+			destroy(*p);                             \
 	}
 
 /* Frees what a pointer of any type points to. */

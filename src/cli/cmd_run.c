@@ -66,7 +66,7 @@ static struct error *stay_attached(struct terminal *terminal, struct vm_start *s
 			while (vm_start_poll(start, 5000) != VM_NEWS_ENDED)
 				if (!vm_start_reason(start))
 					break;
-			/* fall through */
+			__attribute__((fallthrough));
 		case TERMINAL_NEWS:
 			if (!vm_start_reason(start) && !tell_news(terminal, start))
 				break;

@@ -277,7 +277,8 @@ static bool compare(uint8_t opcode, enum ir_op *op_ret, bool *swap_ret, bool *no
 	*swap_ret = *not_ret = false;
 	switch (opcode) {
 	case MCODE_CMPNE:
-		*not_ret = true; /* fall through */
+		*not_ret = true;
+		__attribute__((fallthrough));
 	case MCODE_CMPEQ:
 		*op_ret = IR_EQ;
 		return true;

@@ -118,7 +118,6 @@ static void run_mcp(struct call_job *work)
 {
 	json_t *message = json_loadb(work->request.body ? work->request.body : "",
 				     work->request.body_bytes, 0, NULL);
-	AUTO(own_free) char *text = NULL;
 	struct mcp_caller caller = { .box = work->server->box,
 				     .user = work->request.peer,
 				     .may_change = work->route.need == ACCESS_CHANGE };

@@ -66,7 +66,7 @@ struct error *viz_picture_halve(const struct viz_picture *picture, struct viz_pi
 {
 	AUTO(own_viz_picture) struct viz_picture *half = NULL;
 	TRY(viz_picture_create(picture->width / 2, picture->height / 2, &half));
-	if (!linear_of[255])
+	if (linear_of[255] == 0)
 		fill_linear();
 	size_t stride = picture->width;
 	for (size_t y = 0; y < half->height; y++) {

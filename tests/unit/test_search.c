@@ -67,7 +67,7 @@ static void a_match_crosses_segments_exactly_once(void **state)
 	for (size_t before = 0; before <= 7; before++) {
 		clear();
 		memcpy(low + sizeof(low) - before, "needle!", before);
-		memcpy(high, "needle!" + before, 7 - before);
+		memcpy(high, &"needle!"[before], 7 - before);
 		search(&physical, "needle!", SEARCH_TEXT, false);
 		assert_int_equal(found.n, 1);
 		assert_int_equal(found.address[0], 0x1000 + sizeof(low) - before);
