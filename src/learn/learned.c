@@ -5,7 +5,6 @@
 #include <xxhash.h>
 
 #include "base/error.h"
-#include "learn/peephole.h"
 #include "learn/prove.h"
 #include "learn/translate.h"
 #include "mcode/validate.h"
@@ -180,13 +179,6 @@ static struct error *learn_shape(const struct learned_params *params, const stru
 	find_position(params, shape, learned);
 	make_id(learned);
 	snprintf(learned->kernel->name, sizeof(learned->kernel->name), "%s", learned->id);
-	double start = now_ms();
-	learned->instructions_before =
-		mcode_code_instructions(&learned->kernel->code[MCODE_BODY]);
-	TRY(peephole_kernel(learned->kernel));
-	learned->instructions_after =
-		mcode_code_instructions(&learned->kernel->code[MCODE_BODY]);
-	learned->synthesise_ms = now_ms() - start;
 	learned->pattern = attempt->loop->pattern;
 	TRY(describe_guard(attempt->loop, &learned->guard));
 	return prove_and_test(params, shape, attempt, learned);

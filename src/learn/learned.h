@@ -32,8 +32,7 @@ struct learned {
 	struct proof *proof;
 	struct oracle_result tests;
 	json_t *guard; /* conditions in words of the expression language */
-	double analyse_ms, translate_ms, synthesise_ms;
-	unsigned instructions_before, instructions_after; /* of the body */
+	double analyse_ms, translate_ms;
 };
 
 /* Caller owns *ret: a kernel that is proved and tested. Fails: ERR_UNSUPPORTED, ERR_NOT_FOUND

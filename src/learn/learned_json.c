@@ -83,11 +83,10 @@ static json_t *code_json(const struct learned *learned)
 static json_t *costs_json(const struct learned *learned)
 {
 	const struct mcode_kernel *kernel = learned->kernel;
-	return json_pack("{s:i,s:i,s:i,s:i}", "body",
+	return json_pack("{s:i,s:i,s:i}", "body",
 			 (int)mcode_code_cost(&kernel->code[MCODE_BODY]), "guard",
-			 (int)mcode_code_cost(&kernel->code[MCODE_GUARD]),
-			 "body_instructions_translated", (int)learned->instructions_before,
-			 "body_instructions", (int)learned->instructions_after);
+			 (int)mcode_code_cost(&kernel->code[MCODE_GUARD]), "body_instructions",
+			 (int)mcode_code_instructions(&kernel->code[MCODE_BODY]));
 }
 
 struct error *learned_to_json(const struct learned *learned, json_t **ret)
@@ -105,10 +104,9 @@ struct error *learned_to_json(const struct learned *learned, json_t **ret)
 	if (!doc)
 		return error_create(ERR_MEMORY, "out of memory");
 	json_object_set_new(doc, "times_ms",
-			    json_pack("{s:f,s:f,s:f,s:f,s:f}", "lift_and_analyse",
+			    json_pack("{s:f,s:f,s:f,s:f}", "lift_and_analyse",
 				      learned->analyse_ms, "translate", learned->translate_ms,
-				      "synthesise", learned->synthesise_ms, "prove",
-				      learned->proof->ms, "test", learned->tests.ms));
+				      "prove", learned->proof->ms, "test", learned->tests.ms));
 	json_object_set_new(doc, "provenance",
 			    json_pack("{s:s,s:I,s:s,s:s}", "program", learned->program, "time",
 				      (json_int_t)time(NULL), "lifter", "libVEX", "prover",

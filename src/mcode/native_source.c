@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "mcode/native_emit.h"
 #include "mcode/program.h"
 #include "plugin/kernel_abi.h"
 
@@ -32,265 +33,6 @@ __asm__(".pushsection .rodata\n"
 	".globl mcode_native_abi\n.hidden mcode_native_abi\n"
 	"mcode_native_abi: .incbin \"" MCODE_ABI_PATH "\"\n.byte 0\n"
 	".popsection\n");
-
-/* Where a register's or slot's value is at this point of the text. */
-struct value {
-	uint32_t number; /* of the t variable; for slots 0 means the invariant */
-	uint8_t width_code;
-	bool known; /* regs: false means 0; slots: false means the invariant v */
-};
-
-struct emitter {
-	FILE *to;
-	const struct mcode_kernel *kernel;
-	struct value regs[MCODE_REGISTERS], slots[MCODE_SLOTS];
-	uint32_t n_temps;
-	enum mcode_section section;
-	uint32_t label_base; /* distinguishes labels of sections emitted twice */
-	bool jumps; /* this section is in form 2 */
-	bool can_fault;
-};
-
-static unsigned bits_of(unsigned width_code)
-{
-	return mcode_width_bits(width_code);
-}
-
-/* A register's value cut to a width, as an expression in text. */
-static const char *reg_at(const struct emitter *em, unsigned reg, unsigned width_code,
-			  char text[32])
-{
-	const struct value *value = &em->regs[reg];
-	if (em->jumps)
-		snprintf(text, 32, "(u%u)r%u", bits_of(width_code), reg);
-	else if (!value->known)
-		snprintf(text, 32, "(u%u)0", bits_of(width_code));
-	else if (value->width_code == width_code)
-		snprintf(text, 32, "t%u", value->number);
-	else
-		snprintf(text, 32, "(u%u)t%u", bits_of(width_code), value->number);
-	return text;
-}
-
-static const char *second_source(const struct emitter *em, const struct mcode_insn *insn,
-				 unsigned width_code, char text[32])
-{
-	if (!insn->has_imm)
-		return reg_at(em, insn->rs2, width_code, text);
-	snprintf(text, 32, "(u%u)0x%" PRIx64 "ull", bits_of(width_code),
-		 insn->imm & mcode_width_mask(width_code));
-	return text;
-}
-
-/* Starts the definition of rd; the caller prints the expression and ";\n". */
-static void define(struct emitter *em, unsigned reg, unsigned width_code)
-{
-	if (em->jumps) {
-		fprintf(em->to, "\tr%u = ", reg);
-		return;
-	}
-	em->regs[reg] = (struct value){ ++em->n_temps, (uint8_t)width_code, true };
-	fprintf(em->to, "\tconst u%u t%u = ", bits_of(width_code), em->n_temps);
-}
-
-static void lower(const char *upper, char text[16])
-{
-	size_t i = 0;
-	for (; upper[i] && i < 15; i++)
-		text[i] = upper[i] >= 'A' && upper[i] <= 'Z' ? (char)(upper[i] + 32) : upper[i];
-	text[i] = 0;
-}
-
-static bool op_compares(unsigned op)
-{
-	return op >= MCODE_CMPEQ && op <= MCODE_CMPLES;
-}
-
-static void emit_cmov(struct emitter *em, const struct mcode_insn *insn)
-{
-	char a[32], b[32], d[32];
-	unsigned w = insn->width_code;
-	reg_at(em, insn->rs1, w, a);
-	reg_at(em, insn->rd, w, d);
-	second_source(em, insn, w, b);
-	define(em, insn->rd, w);
-	fprintf(em->to, "%s ? %s : %s;\n", a, b, d);
-}
-
-static void emit_packed(struct emitter *em, const struct mcode_insn *insn)
-{
-	char a[32], b[32], d[32], name[16];
-	const struct mcode_op_info *info = mcode_op_info(insn->op);
-	lower(info->name, name);
-	reg_at(em, insn->rs1, MCODE_W64, a);
-	reg_at(em, insn->rd, MCODE_W64, d);
-	second_source(em, insn, MCODE_W64, b);
-	define(em, insn->rd, MCODE_W64);
-	fprintf(em->to, "%s_p%u(%s", name, bits_of(insn->width_code), a);
-	if (info->form == MCODE_FORM_RRR)
-		fprintf(em->to, ", %s", b);
-	if (insn->op == MCODE_CMOV)
-		fprintf(em->to, ", %s", d);
-	fprintf(em->to, ");\n");
-}
-
-static void emit_alu(struct emitter *em, const struct mcode_insn *insn)
-{
-	char a[32], b[32], name[16];
-	const struct mcode_op_info *info = mcode_op_info(insn->op);
-	unsigned w = insn->width_code;
-	if (insn->packed) {
-		emit_packed(em, insn);
-		return;
-	}
-	if (insn->op == MCODE_CMOV) {
-		emit_cmov(em, insn);
-		return;
-	}
-	lower(info->name, name);
-	reg_at(em, insn->rs1, insn->op == MCODE_SEXT ? MCODE_W64 : w, a);
-	second_source(em, insn, w, b);
-	define(em, insn->rd,
-	       insn->op == MCODE_SEXT  ? MCODE_W64
-	       : op_compares(insn->op) ? MCODE_W8
-				       : w);
-	if (insn->op == MCODE_MOV)
-		fprintf(em->to, "%s;\n", a);
-	else if (insn->op == MCODE_LDI)
-		fprintf(em->to, "%s;\n", b);
-	else if (info->form == MCODE_FORM_RR)
-		fprintf(em->to, "%s_%u(%s);\n", name, bits_of(w), a);
-	else
-		fprintf(em->to, "%s_%u(%s, %s);\n", name, bits_of(w), a, b);
-}
-
-/* The pointer expression of iteration k's element plus an offset in text. */
-static void print_place(struct emitter *em, const struct mcode_insn *insn, const char *offset)
-{
-	const struct mcode_stream *stream = &em->kernel->streams[insn->rs1];
-	fprintf(em->to, "s%u", insn->rs1);
-	if (stream->stride_slot != MCODE_NO_SLOT)
-		fprintf(em->to, " + k * v%u", stream->stride_slot);
-	else if (stream->stride > 0)
-		fprintf(em->to, " + k * %" PRId64 "ull", stream->stride);
-	else if (stream->stride)
-		fprintf(em->to, " - k * %" PRIu64 "ull", 0 - (uint64_t)stream->stride);
-	if (offset[0])
-		fprintf(em->to, " + (%s)", offset);
-	if ((int64_t)insn->imm)
-		fprintf(em->to, " + %" PRId64 "ll", (int64_t)insn->imm);
-}
-
-/* `const u8 iN = inside(...)` and the fault; returns N. */
-static uint32_t emit_bounds(struct emitter *em, const struct mcode_insn *insn,
-			    const char *index)
-{
-	const struct mcode_stream *stream = &em->kernel->streams[insn->rs1];
-	uint32_t number = ++em->n_temps;
-	fprintf(em->to, "\t%s i%u = inside(%s + %" PRId64 "ull, ",
-		em->jumps ? "u8" : "const u8", number, index, (int64_t)insn->imm);
-	if (stream->flags & MCODE_STREAM_REGION)
-		fprintf(em->to, "0, v%u", stream->length_slot);
-	else
-		fprintf(em->to, "(u64)%dll, %dull", stream->low, stream->high - stream->low);
-	fprintf(em->to, ", %u);\n\tf |= !i%u;\n", bits_of(insn->width_code) / 8, number);
-	return number;
-}
-
-static void emit_access(struct emitter *em, const struct mcode_insn *insn)
-{
-	char index[32] = "", value[32], predicate[32];
-	unsigned bits = bits_of(insn->width_code);
-	bool load = insn->op == MCODE_LD || insn->op == MCODE_LDX;
-	uint32_t check = 0;
-	if (insn->op == MCODE_LDX || insn->op == MCODE_STX)
-		check = emit_bounds(em, insn, reg_at(em, insn->rs2, MCODE_W64, index));
-	if (load) {
-		define(em, insn->rd, insn->width_code);
-		if (check)
-			fprintf(em->to, "!i%u ? 0 : ", check);
-		fprintf(em->to, "load_%u(", bits);
-		print_place(em, insn, index);
-		fprintf(em->to, ");\n");
-		return;
-	}
-	reg_at(em, insn->rd, insn->width_code, value);
-	fprintf(em->to, "\t");
-	if (check)
-		fprintf(em->to, "if (i%u) ", check);
-	if (insn->op == MCODE_STC)
-		fprintf(em->to, "if (%s) ", reg_at(em, insn->rs2, MCODE_W64, predicate));
-	fprintf(em->to, "store_%u(", bits);
-	print_place(em, insn, index);
-	fprintf(em->to, ", %s);\n", value);
-}
-
-static void emit_get(struct emitter *em, const struct mcode_insn *insn)
-{
-	struct value slot = em->slots[insn->rs1];
-	if (em->jumps) {
-		fprintf(em->to, "\tr%u = w%u;\n", insn->rd, insn->rs1);
-	} else if (slot.known) {
-		em->regs[insn->rd] = slot;
-	} else {
-		define(em, insn->rd, MCODE_W64);
-		fprintf(em->to, "v%u;\n", insn->rs1);
-	}
-}
-
-static void emit_put(struct emitter *em, const struct mcode_insn *insn)
-{
-	if (em->jumps) {
-		fprintf(em->to, "\tw%u = r%u;\n", insn->rs1, insn->rd);
-		return;
-	}
-	if (!em->regs[insn->rd].known) {
-		define(em, insn->rd, MCODE_W64);
-		fprintf(em->to, "0;\n");
-	}
-	em->slots[insn->rs1] = em->regs[insn->rd];
-}
-
-/* Label of a pixel, or of the section's end. */
-static void emit_jump(struct emitter *em, const struct mcode_insn *insn, uint32_t at)
-{
-	char condition[32];
-	reg_at(em, insn->rs1, MCODE_W64, condition);
-	fprintf(em->to, "\t");
-	if (insn->op != MCODE_JMP)
-		fprintf(em->to, "if (%s%s) ", insn->op == MCODE_JZ ? "!" : "", condition);
-	if (insn->imm > at)
-		fprintf(em->to, "goto L%u_%u;\n", em->label_base, (unsigned)insn->imm);
-	else
-		fprintf(em->to, "{ if (!fuel) { f = 1; goto L%u_%u; } fuel--; goto L%u_%u; }\n",
-			em->label_base, em->kernel->code[em->section].count, em->label_base,
-			(unsigned)insn->imm);
-}
-
-static void emit_insn(struct emitter *em, const struct mcode_insn *insn, uint32_t at)
-{
-	switch (insn->op) {
-	case MCODE_NOP:
-		break;
-	case MCODE_JMP:
-	case MCODE_JZ:
-	case MCODE_JNZ:
-		emit_jump(em, insn, at);
-		break;
-	case MCODE_LD ... MCODE_STX:
-		emit_access(em, insn);
-		break;
-	case MCODE_GET:
-		emit_get(em, insn);
-		break;
-	case MCODE_PUT:
-		emit_put(em, insn);
-		break;
-	default:
-		emit_alu(em, insn);
-		break;
-	}
-}
 
 static bool section_has(const struct mcode_code *code, bool (*test)(const struct mcode_insn *))
 {
@@ -323,7 +65,7 @@ static void begin_section(struct emitter *em, enum mcode_section section, const 
 	memset(em->slots, 0, sizeof(em->slots));
 	if (!em->jumps) {
 		if (r0) {
-			define(em, 0, MCODE_W64);
+			native_define(em, 0, MCODE_W64);
 			fprintf(em->to, "%s;\n", r0);
 		}
 		return;
@@ -350,7 +92,7 @@ static void emit_section(struct emitter *em)
 			fprintf(em->to, "\tgoto L%u_%u;\n", em->label_base, code->count);
 			continue;
 		}
-		emit_insn(em, &insn, at);
+		native_emit_insn(em, &insn, at);
 	}
 	if (em->jumps)
 		fprintf(em->to, "L%u_%u: __attribute__((unused));\n", em->label_base,
@@ -363,13 +105,13 @@ static const char *slot_at(const struct emitter *em, unsigned slot, unsigned wid
 {
 	const struct value *value = &em->slots[slot];
 	if (em->jumps)
-		snprintf(text, 32, "(u%u)w%u", bits_of(width_code), slot);
+		snprintf(text, 32, "(u%u)w%u", native_bits_of(width_code), slot);
 	else if (!value->known)
-		snprintf(text, 32, "(u%u)v%u", bits_of(width_code), slot);
+		snprintf(text, 32, "(u%u)v%u", native_bits_of(width_code), slot);
 	else if (value->width_code == width_code)
 		snprintf(text, 32, "t%u", value->number);
 	else
-		snprintf(text, 32, "(u%u)t%u", bits_of(width_code), value->number);
+		snprintf(text, 32, "(u%u)t%u", native_bits_of(width_code), value->number);
 	return text;
 }
 
@@ -422,8 +164,8 @@ static void emit_guard(struct emitter *em)
 	emit_inputs(em, "g", "v");
 	begin_section(em, MCODE_GUARD, NULL);
 	emit_section(em);
-	reg_at(em, 0, MCODE_W64, go);
-	reg_at(em, 1, MCODE_W32, why);
+	native_reg_at(em, 0, MCODE_W64, go);
+	native_reg_at(em, 1, MCODE_W32, why);
 	fprintf(em->to,
 		"\tif (%s && !f)\n\t\treturn 0;\n"
 		"\treturn %s && %s < %u ? %s : GB_PLAN_SHAPE;\n}\n\n",
@@ -483,7 +225,7 @@ static void emit_reductions_begin(struct emitter *em)
 {
 	for (uint32_t i = 0; i < em->kernel->n_reductions; i++) {
 		const struct mcode_reduction *red = &em->kernel->reductions[i];
-		unsigned bits = red->packed ? 64 : bits_of(red->width_code);
+		unsigned bits = red->packed ? 64 : native_bits_of(red->width_code);
 		fprintf(em->to, "\tu%u a%u = (u%u)v%u;\n", bits, i, bits, red->acc_slot);
 	}
 }
@@ -493,10 +235,10 @@ static void emit_reductions_step(struct emitter *em)
 	char value[32], name[16];
 	for (uint32_t i = 0; i < em->kernel->n_reductions; i++) {
 		const struct mcode_reduction *red = &em->kernel->reductions[i];
-		lower(mcode_op_info(red->op)->name, name);
+		native_lower(mcode_op_info(red->op)->name, name);
 		slot_at(em, red->value_slot, red->packed ? MCODE_W64 : red->width_code, value);
 		fprintf(em->to, "\ta%u = %s_%s%u(a%u, %s);\n", i, name, red->packed ? "p" : "",
-			bits_of(red->width_code), i, value);
+			native_bits_of(red->width_code), i, value);
 	}
 }
 
