@@ -65,7 +65,7 @@ export class Renderer {
 			vertex: { module: blit, entryPoint: "corner" },
 			fragment: { module: blit, entryPoint: "copy", targets: [{ format: this.format }] },
 		});
-		this.sampler = device.createSampler({ magFilter: "linear", minFilter: "linear" });
+		this.pictureSize = device.createBuffer({ size: 16, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
 		this.uniform = device.createBuffer({ size: VIEW_BYTES, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
 		this.found = device.createBuffer({ size: 32, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
 		this.width = 0;
@@ -90,12 +90,9 @@ export class Renderer {
 		if (width === this.width && height === this.height) return;
 		this.width = width;
 		this.height = height;
-		this.colour?.destroy();
-		this.depth?.destroy();
-		const texture = (/** @type {GPUTextureFormat} */ format) =>
-			this.device.createTexture({ size: [width, height], format, usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.TEXTURE_BINDING });
-		this.colour = texture("rgba8unorm");
-		this.depth = texture("r32float");
+		this.picture?.destroy();
+		this.picture = this.device.createBuffer({ size: width * height * 8, usage: GPUBufferUsage.STORAGE });
+		this.device.queue.writeBuffer(this.pictureSize, 0, new Uint32Array([width, height, 0, 0]));
 		this.group = null;
 	}
 
@@ -143,8 +140,7 @@ export class Renderer {
 			layout: this.draw.getBindGroupLayout(0),
 			entries: [
 				...this.sceneEntries(scene),
-				{ binding: 8, resource: /** @type {GPUTexture} */ (this.colour).createView() },
-				{ binding: 9, resource: /** @type {GPUTexture} */ (this.depth).createView() },
+				{ binding: 8, resource: { buffer: this.picture } },
 			],
 		});
 		return this.group;
@@ -182,8 +178,8 @@ export class Renderer {
 		pass.setBindGroup(0, this.device.createBindGroup({
 			layout: this.blit.getBindGroupLayout(0),
 			entries: [
-				{ binding: 0, resource: /** @type {GPUTexture} */ (this.colour).createView() },
-				{ binding: 1, resource: this.sampler },
+				{ binding: 0, resource: { buffer: this.picture } },
+				{ binding: 1, resource: { buffer: this.pictureSize } },
 			],
 		}));
 		pass.draw(3);

@@ -11,7 +11,7 @@ export const PAGE_SELECTED = 0x20000;
 export const PAGE_DATA = 0x40000;
 const PAGE_BYTES = 4096;
 const N_BANKS = 4;
-const LOOK_WORDS = 72;
+const LOOK_WORDS = 73;
 const CHUNK_PAGES = 1024;
 export const VIEW_BYTES = 1744;
 
@@ -83,7 +83,7 @@ export class Scene {
 		this.sourceBuffer = this.buffer(CHUNK_PAGES * PAGE_BYTES);
 		this.uniform = this.buffer(VIEW_BYTES, usage().uniform);
 		const tables = gridTables();
-		this.grid = this.buffer((tables.length + this.blocks ** 3 + this.side ** 3) * 4);
+		this.grid = this.buffer((tables.length + 2 * this.side ** 3) * 4);
 		this.device.queue.writeBuffer(this.grid, 0, tables);
 		const view = new Uint32Array(VIEW_BYTES / 4);
 		this.describe(view);
@@ -108,6 +108,7 @@ export class Scene {
 			});
 		this.bring = kernel(bringSource, "bring_pages");
 		this.build = kernel(gridSource, "build_grid");
+		this.widen = kernel(gridSource, "widen_grid");
 	}
 
 	/** Bindings 1 to 4. */
@@ -143,6 +144,7 @@ export class Scene {
 			this.banksChanged = true;
 		}
 		this.slotOf[page] = slot;
+		this.gridIsOld = true;
 		this.residentPages++;
 		return slot;
 	}
@@ -159,7 +161,7 @@ export class Scene {
 	change(page, attributes, written, bytes, look) {
 		if (page >= this.nFrames) return;
 		this.settle(page, (attributes & PAGE_DATA) !== 0);
-		if ((this.attributes[page] ^ attributes) & PAGE_HIDDEN) this.gridIsOld = true;
+		if ((this.attributes[page] ^ attributes) & (PAGE_HIDDEN | PAGE_SELECTED)) this.gridIsOld = true;
 		this.attributes[page] = attributes;
 		this.written[page] = written;
 		const slot = bytes ? this.takeSlot(page) : this.slotOf[page];
@@ -202,15 +204,16 @@ export class Scene {
 
 	buildGrid() {
 		this.gridIsOld = false;
-		const group = this.device.createBindGroup({
-			layout: this.build.getBindGroupLayout(0),
-			entries: [
-				{ binding: 0, resource: { buffer: this.uniform } },
-				{ binding: 6, resource: { buffer: this.pages } },
-				{ binding: 7, resource: { buffer: this.grid } },
-			],
-		});
-		this.dispatch(this.build, group, [this.blocks, this.blocks, this.blocks]);
+		const entries = [
+			{ binding: 0, resource: { buffer: this.uniform } },
+			{ binding: 6, resource: { buffer: this.pages } },
+			{ binding: 7, resource: { buffer: this.grid } },
+		];
+		const size = [this.blocks, this.blocks, this.blocks];
+		const group = (/** @type {GPUComputePipeline} */ pipeline, /** @type {any[]} */ list) =>
+			this.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: list });
+		this.dispatch(this.build, group(this.build, entries), size);
+		this.dispatch(this.widen, group(this.widen, entries.filter((entry) => entry.binding !== 6)), size);
 	}
 
 	/**

@@ -23,15 +23,16 @@ export const gridSource = assemble(grid);
 export const frameSource = assemble(frame);
 export const pickSource = assemble(pick);
 
-/** Copies the drawn picture to the canvas. */
+/** Shows the drawn picture, which may be smaller than the canvas. */
 export const blitSource = `
-@group(0) @binding(0) var picture: texture_2d<f32>;
-@group(0) @binding(1) var smooth_sampler: sampler;
+@group(0) @binding(0) var<storage, read> picture: array<u32>;
+@group(0) @binding(1) var<uniform> size: vec4<u32>;
 struct Corner { @builtin(position) at: vec4<f32>, @location(0) uv: vec2<f32> }
 @vertex fn corner(@builtin(vertex_index) i: u32) -> Corner {
   let p = vec2(f32((i << 1u) & 2u), f32(i & 2u));
   return Corner(vec4(p * 2.0 - 1.0, 0.0, 1.0), vec2(p.x, 1.0 - p.y));
 }
 @fragment fn copy(c: Corner) -> @location(0) vec4<f32> {
-  return textureSample(picture, smooth_sampler, c.uv);
+  let at = min(vec2<u32>(c.uv * vec2<f32>(size.xy)), size.xy - 1u);
+  return unpack4x8unorm(picture[at.x + at.y * size.x]);
 }`;
