@@ -1,6 +1,7 @@
-/* Processes of a kernel that tells nothing: no symbols, no types. Found by the shape of the first
- * task, which is its own parent, and by what must hold between it and kthreadd. For x86-64 only,
- * and only what every kernel must have: pid, parent, name, page tables. Thread: that of the guest.
+/* Processes of a kernel that tells nothing: no symbols, no types. Found by the shape of the
+ * first task, which is its own parent, and by what must hold between it and kthreadd. For
+ * x86-64 only, and only what every kernel must have: pid, parent, name, page tables. Thread:
+ * that of the guest.
  */
 #ifndef GUEST_SHAPE_H
 #define GUEST_SHAPE_H
@@ -9,8 +10,8 @@ struct error;
 struct guest;
 struct guest_tasks;
 
-/* For memory in which neither symbols nor page tables were found: where the kernel image lies and
- * the page tables, by the shape alone. False if there is no such shape. */
+/* For memory in which neither symbols nor page tables were found: where the kernel image lies
+ * and the page tables, by the shape alone. False if there is no such shape. */
 bool shape_settle(struct guest *guest);
 
 /* Adds a note that says what this is. Fails: ERR_NOT_FOUND, ERR_MEMORY. */

@@ -55,8 +55,8 @@ static double now_ms(void)
 	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-/* Bounds count Z3's own steps, so that a busy machine proves what an idle one does; the clock is
- * only a net below. */
+/* Bounds count Z3's own steps, so that a busy machine proves what an idle one does; the clock
+ * is only a net below. */
 static void set_timeout(Z3_context z, Z3_solver solver, unsigned ms)
 {
 	Z3_params params = Z3_mk_params(z);

@@ -1,6 +1,7 @@
 /* Compares the kinds of all frames of a dump with what the guest's own /proc/kpageflags and
- * /proc/kpagecount said: `page_truth DUMP TRUTH`, where TRUTH is the flags of all frames and then
- * the counts, as u64. Prints one JSON object; tests/integration/test_page_kind.py judges it. */
+ * /proc/kpagecount said: `page_truth DUMP TRUTH`, where TRUTH is the flags of all frames and
+ * then the counts, as u64. Prints one JSON object; tests/integration/test_page_kind.py judges
+ * it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,7 +168,8 @@ static int compare(struct guest *guest, const uint64_t *truth, size_t n, int ver
 	}
 	struct page_kinds_summary summary;
 	page_kinds_summarise(kinds, &summary);
-	printf("{\"frames\": %zu, \"agreed\": %zu, \"agreement\": %.6f, \"counts_agreed\": %zu, "
+	printf("{\"frames\": %zu, \"agreed\": %zu, \"agreement\": %.6f, \"counts_agreed\": "
+	       "%zu, "
 	       "\"unnamed_by_kernel\": %zu, \"of_these_named\": %zu, \"buddy\": %zu, "
 	       "\"kernel_free\": %lld, \"best_ms\": %.2f, \"kinds\": {",
 	       compared, agreed, (double)agreed / (double)compared, counted, vague, settled,

@@ -12,7 +12,8 @@ static int apart(uint64_t a, uint64_t b, uint64_t bytes)
 uint32_t plan(const struct gb_regs *in, struct gb_plan *out)
 {
 	uint64_t i = in->gpr[RAX], n = in->gpr[RCX] - i, bytes = n * 4;
-	uint64_t from = in->gpr[RSI] + i * 4, with = in->gpr[RDX] + i * 4, to = in->gpr[RDI] + i * 4;
+	uint64_t from = in->gpr[RSI] + i * 4, with = in->gpr[RDX] + i * 4,
+		 to = in->gpr[RDI] + i * 4;
 	out->iterations = n;
 	if (n < 2)
 		return GB_PLAN_SHORT;

@@ -1,8 +1,18 @@
-/* Runs in the guest, without a C library: the workload's xor loop, byte for byte, over memory that is not ready: never
- * touched, copy-on-write after fork, read-only with a handler, and holding code that was just executed. One line each. */
+/* Runs in the guest, without a C library: the workload's xor loop, byte for byte, over memory
+ * that is not ready: never touched, copy-on-write after fork, read-only with a handler, and
+ * holding code that was just executed. One line each. */
 typedef unsigned long u64;
 typedef unsigned int u32;
-enum { READ = 0, WRITE = 1, MMAP = 9, MPROTECT = 10, SIGACTION = 13, FORK = 57, EXIT = 60, WAIT4 = 61 };
+enum {
+	READ = 0,
+	WRITE = 1,
+	MMAP = 9,
+	MPROTECT = 10,
+	SIGACTION = 13,
+	FORK = 57,
+	EXIT = 60,
+	WAIT4 = 61
+};
 enum { PAGE = 4096, N = 64 * 1024, PROT_RW = 3, PROT_RWX = 7, PROT_R = 1 };
 
 static long call(long n, long a, long b, long c, long d, long e, long f)
@@ -11,7 +21,9 @@ static long call(long n, long a, long b, long c, long d, long e, long f)
 	register long r10 __asm__("r10") = d;
 	register long r8 __asm__("r8") = e;
 	register long r9 __asm__("r9") = f;
-	__asm__ volatile("syscall" : "=a"(ret) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	return ret;
 }
@@ -25,7 +37,9 @@ static void loop_xor(u32 *to, const u32 *a, const u32 *b, u64 n)
 			 "addq $1,%%rax\n"
 			 "cmpq %%rax,%%rcx\n"
 			 "jne 1b\n"
-			 : "+a"(i) : "D"(to), "S"(a), "d"(b), "c"(n) : "r8", "memory", "cc");
+			 : "+a"(i)
+			 : "D"(to), "S"(a), "d"(b), "c"(n)
+			 : "r8", "memory", "cc");
 }
 
 static u32 *fresh(u64 bytes, int prot)
@@ -85,7 +99,12 @@ static void test_copy_on_write(u32 *a, u32 *b)
 
 static void test_read_only(u32 *a, u32 *b)
 {
-	struct { void (*handler)(int); u64 flags; void (*restorer)(void); u64 mask; } action = { on_fault, 0x04000000, restorer, 0 };
+	struct {
+		void (*handler)(int);
+		u64 flags;
+		void (*restorer)(void);
+		u64 mask;
+	} action = { on_fault, 0x04000000, restorer, 0 };
 	u32 *to = fresh(N * 4, PROT_RW);
 	loop_xor(to, b, b, N);
 	protected_page = to + 17 * 1024;
@@ -97,7 +116,8 @@ static void test_read_only(u32 *a, u32 *b)
 
 static void test_code(u32 *b)
 {
-	u32 *code = fresh(2 * PAGE, PROT_RWX), *source = fresh(2 * PAGE, PROT_RW), *zero = fresh(2 * PAGE, PROT_RW);
+	u32 *code = fresh(2 * PAGE, PROT_RWX), *source = fresh(2 * PAGE, PROT_RW),
+	    *zero = fresh(2 * PAGE, PROT_RW);
 	int good = 1;
 	(void)b;
 	for (u32 round = 1; round < 20; round++) {
@@ -108,8 +128,8 @@ static void test_code(u32 *b)
 		for (u64 i = 0; i < 2 * PAGE / 4; i += 2)
 			source[i + 1] = 0x0000c300;
 		loop_xor(code, source, zero, 2 * PAGE / 4);
-		good &= ((u32 (*)(void))code)() == round;
-		good &= ((u32 (*)(void))((char *)code + 3 * PAGE / 2))() == round;
+		good &= ((u32(*)(void))code)() == round;
+		good &= ((u32(*)(void))((char *)code + 3 * PAGE / 2))() == round;
 	}
 	say("code that was executed before", good);
 }

@@ -21,7 +21,7 @@ function attach() {
 
 export function consolePanel() {
 	const root = h("div", { id: "console", class: "fill" });
-	terminal = new Terminal({ cursorBlink: true, scrollback: 5000, fontSize: 13, theme: { background: "#0b0e14" } });
+	terminal = new Terminal({ cursorBlink: true, rendererType: "dom", scrollback: 5000, fontSize: 13, theme: { background: "#0b0e14" } });
 	const decoder = new TextDecoder();
 	setTimeout(() => {
 		terminal.open(root);
