@@ -33,17 +33,14 @@ enum page_type {
 };
 
 /* Bits of flags by their names in enum pageflags. */
-#define PAGE_FLAGS(X)                                                                          \
-	X(locked)                                                                              \
-	X(error)                                                                               \
-	X(referenced)                                                                          \
-	X(uptodate)                                                                            \
-	X(dirty)                                                                               \
-	X(lru)                                                                                 \
-	X(active) X(workingset) X(waiters) X(slab) X(reserved) X(private) X(writeback) X(head) \
-		X(mappedtodisk) X(reclaim) X(swapbacked) X(unevictable) X(mlocked) X(hwpoison) \
-			X(swapcache) X(young) X(idle) X(owner_priv_1) X(arch_1) X(private_2)   \
-				X(hugetlb)
+/* clang-format off */
+#define PAGE_FLAGS(X) \
+	X(locked) X(error) X(referenced) X(uptodate) X(dirty) X(lru) \
+	X(active) X(workingset) X(waiters) X(slab) X(reserved) X(private) \
+	X(writeback) X(head) X(mappedtodisk) X(reclaim) X(swapbacked) X(unevictable) \
+	X(mlocked) X(hwpoison) X(swapcache) X(young) X(idle) X(owner_priv_1) \
+	X(arch_1) X(private_2) X(hugetlb)
+/* clang-format on */
 
 enum page_flag {
 #define PAGE_FLAG_ENUM(name) PAGE_FLAG_##name,
