@@ -116,6 +116,82 @@ static struct error *show(struct library *library, const char *id, json_t **ret)
 	return NULL;
 }
 
+static struct error *learner_path(char ret[PATH_MAX])
+{
+	static const char *const places[] = { "src/learn/", "", "../src/learn/",
+					      "../../src/learn/" };
+	char program[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	program[n > 0 ? n : 0] = 0;
+	char *slash = strrchr(program, '/');
+	if (slash)
+		slash[1] = 0;
+	for (size_t i = 0; slash && i < sizeof(places) / sizeof(*places); i++) {
+		int length =
+			snprintf(ret, PATH_MAX, "%s%sglassbox-learner", program, places[i]);
+		if (length > 0 && length < PATH_MAX && !access(ret, X_OK))
+			return NULL;
+	}
+	return error_hint(error_create(ERR_NOT_FOUND, "glassbox-learner is not here"),
+			  "it lies beside glassbox where `make` builds it");
+}
+
+/* Runs the learner; its rows come back in a file. With a kernel's id it proves that one again,
+ * without it learns from the candidates in a file. */
+static struct error *run_learner(FILE *candidates, FILE *results, const char *verify)
+{
+	char path[PATH_MAX];
+	posix_spawn_file_actions_t actions;
+	pid_t child;
+	int status;
+	TRY(learner_path(path));
+	fflush(candidates);
+	rewind(candidates);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, fileno(candidates), 0);
+	posix_spawn_file_actions_adddup2(&actions, fileno(results), 1);
+	char *argv[] = { path, verify ? (char *)"--verify" : NULL, (char *)(uintptr_t)verify,
+			 NULL };
+	int failed = posix_spawn(&child, path, &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (failed)
+		return error_system(failed, "cannot start %s", path);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return error_system(errno, "cannot wait for the learner");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return error_create(ERR_PEER, "the learner ended badly");
+	rewind(results);
+	return NULL;
+}
+
+static struct error *read_rows(FILE *results, json_t **ret)
+{
+	AUTO(own_json) json_t *rows = json_array();
+	AUTO(own_free) char *line = NULL;
+	size_t capacity = 0;
+	while (getline(&line, &capacity, results) > 0)
+		TRY(json_list_add(rows, json_loads(line, 0, NULL)));
+	*ret = TAKE(rows);
+	return NULL;
+}
+
+/* The solver lives in the learner, so that it is not loaded whenever glassbox starts. */
+static struct error *verify_kernel(struct library *library, const char *id, json_t **ret)
+{
+	AUTO(own_json) json_t *doc = NULL, *rows = NULL;
+	AUTO(own_file) FILE *nothing = tmpfile(), *results = tmpfile();
+	TRY(library_load(library, id, &doc));
+	if (!nothing || !results)
+		return error_system(errno, "cannot make a temporary file");
+	TRY(run_learner(nothing, results, id));
+	TRY(read_rows(results, &rows));
+	if (json_array_size(rows) != 1)
+		return error_create(ERR_PEER, "the learner gave no answer");
+	*ret = json_incref(json_array_get(rows, 0));
+	return NULL;
+}
+
 static struct error *run_kernels(struct call_context *context, json_t **ret)
 {
 	AUTO(own_library) struct library *library = NULL;
@@ -130,7 +206,7 @@ static struct error *run_kernels(struct call_context *context, json_t **ret)
 	if (one && !strcmp(what, "show"))
 		return show(library, id, ret);
 	if (one)
-		return library_verify(library, id, ret);
+		return verify_kernel(library, id, ret);
 	if (call_bool(context, "refused"))
 		return library_list_refused(library, ret);
 	TRY(library_list(library, &rows));
@@ -184,26 +260,6 @@ const struct call call_kernels = {
 
 enum { CODE_AROUND = 4096 };
 
-static struct error *learner_path(char ret[PATH_MAX])
-{
-	static const char *const places[] = { "src/learn/", "", "../src/learn/",
-					      "../../src/learn/" };
-	char program[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	program[n > 0 ? n : 0] = 0;
-	char *slash = strrchr(program, '/');
-	if (slash)
-		slash[1] = 0;
-	for (size_t i = 0; slash && i < sizeof(places) / sizeof(*places); i++) {
-		int length =
-			snprintf(ret, PATH_MAX, "%s%sglassbox-learner", program, places[i]);
-		if (length > 0 && length < PATH_MAX && !access(ret, X_OK))
-			return NULL;
-	}
-	return error_hint(error_create(ERR_NOT_FOUND, "glassbox-learner is not here"),
-			  "it lies beside glassbox where `make` builds it");
-}
-
 /* The guest's bytes around a loop, through the page table it ran under. */
 static size_t read_code(struct guest *guest, struct phys_mem *mem, uint64_t cr3, uint64_t gva,
 			uint8_t *to, size_t bytes)
@@ -249,44 +305,6 @@ static struct error *add_candidate(struct call_context *context, struct guest *g
 	return NULL;
 }
 
-/* Runs the learner over the candidates in a file; its rows come back in another. */
-static struct error *run_learner(FILE *candidates, FILE *results)
-{
-	char path[PATH_MAX];
-	posix_spawn_file_actions_t actions;
-	pid_t child;
-	int status;
-	TRY(learner_path(path));
-	fflush(candidates);
-	rewind(candidates);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, fileno(candidates), 0);
-	posix_spawn_file_actions_adddup2(&actions, fileno(results), 1);
-	char *argv[] = { path, NULL };
-	int failed = posix_spawn(&child, path, &actions, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	if (failed)
-		return error_system(failed, "cannot start %s", path);
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return error_system(errno, "cannot wait for the learner");
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return error_create(ERR_PEER, "the learner ended badly");
-	rewind(results);
-	return NULL;
-}
-
-static struct error *read_rows(FILE *results, json_t **ret)
-{
-	AUTO(own_json) json_t *rows = json_array();
-	AUTO(own_free) char *line = NULL;
-	size_t capacity = 0;
-	while (getline(&line, &capacity, results) > 0)
-		TRY(json_list_add(rows, json_loads(line, 0, NULL)));
-	*ret = TAKE(rows);
-	return NULL;
-}
-
 static struct error *hot_loops(struct call_context *context, json_t **ret)
 {
 	AUTO(own_json)
@@ -313,7 +331,7 @@ static struct error *run_learn(struct call_context *context, json_t **ret)
 	TRY(call_guest(context, &guest));
 	TRY(hot_loops(context, &loops));
 	json_array_foreach(loops, i, loop) TRY(add_candidate(context, guest, loop, candidates));
-	TRY(run_learner(candidates, results));
+	TRY(run_learner(candidates, results, NULL));
 	return read_rows(results, ret);
 }
 

@@ -14,7 +14,7 @@
 #include "learn/library.h"
 
 struct options {
-	const char *library, *function, *elf;
+	const char *library, *function, *elf, *verify;
 	unsigned cases, seconds;
 	bool again;
 };
@@ -24,7 +24,7 @@ enum { LINE_MAX_BYTES = 1 << 20 };
 static int usage(void)
 {
 	fputs("usage: glassbox-learner [--library DIR] [--cases N] [--seconds N] [--again]\n"
-	      "                        [--function NAME] [ELF FILE]\n"
+	      "                        [--function NAME] [--verify ID] [ELF FILE]\n"
 	      "Without a file: candidates on stdin, one JSON object a line.\n",
 	      stderr);
 	return 2;
@@ -149,6 +149,17 @@ static struct error *learn_stdin(const struct options *options, struct library *
 	return NULL;
 }
 
+/* Proves a kernel of the library again and prints the result. */
+static struct error *verify(struct library *library, const char *id)
+{
+	json_t *row = NULL;
+	TRY(library_verify(library, id, &row));
+	json_dumpf(row, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(row);
+	return NULL;
+}
+
 static bool parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option longs[] = { { "library", required_argument, NULL, 'l' },
@@ -156,6 +167,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
 					       { "seconds", required_argument, NULL, 's' },
 					       { "function", required_argument, NULL, 'f' },
 					       { "again", no_argument, NULL, 'a' },
+					       { "verify", required_argument, NULL, 'v' },
 					       { 0 } };
 	int option;
 	while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -175,6 +187,9 @@ static bool parse_options(int argc, char **argv, struct options *options)
 		case 'a':
 			options->again = true;
 			break;
+		case 'v':
+			options->verify = optarg;
+			break;
 		default:
 			return false;
 		}
@@ -191,7 +206,9 @@ int main(int argc, char **argv)
 		return usage();
 	setpriority(PRIO_PROCESS, 0, 10);
 	AUTO(own_error) struct error *err = library_open(options.library, &library);
-	if (!err)
+	if (!err && options.verify)
+		err = verify(library, options.verify);
+	else if (!err)
 		err = options.elf ? learn_program(&options, library)
 				  : learn_stdin(&options, library);
 	if (!err)
