@@ -246,8 +246,12 @@ static size_t lower_start(const struct builder *b, uint64_t gva)
 	return low;
 }
 
+/* A block whose bytes run past the end of the address space has no last node: no arc leaves it.
+ */
 static bool add_arc(struct builder *b, uint32_t from, uint32_t to, uint64_t count)
 {
+	if (from >= b->starts.count || to >= b->starts.count)
+		return true;
 	return VEC_PUSH(&b->arcs, (struct trace_arc){ from, to, count });
 }
 
