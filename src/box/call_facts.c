@@ -26,9 +26,7 @@ static struct error *place_of(struct call_context *context, char **ret)
 static struct error *explain(struct error *err, const char *vm)
 {
 	if (err && error_kind(err) == ERR_NOT_FOUND)
-		return error_hint(err,
-				  "nothing was recorded yet: `glassbox watch %s` or `glassbox "
-				  "serve` do it",
+		return error_hint(err, "nothing was recorded yet: `glassbox watch %s` records",
 				  vm);
 	return err;
 }
@@ -154,8 +152,7 @@ const struct call call_watch = {
 	.group = "memory of the past",
 	.summary = "record processes, modules, mounts, files and sockets over time, printing "
 		   "changes",
-	.details = "Records into the VM's facts database and prints each change until Ctrl-C.\n"
-		   "`glassbox serve` records by itself.",
+	.details = "Records into the VM's facts database and prints each change until Ctrl-C.",
 	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CLI_ONLY,
 	.params = watch_params,
 };
