@@ -32,14 +32,32 @@ static struct error *simple_command(struct vm *vm, const char *command)
 			  vm->name);
 }
 
+/* The keeper writes vm.json when QEMU's event comes: what is asked next should find the new
+ * state. After half a second the state is what it is (another client may have changed it back).
+ */
+static struct error *wait_for_state(struct vm *vm, const char *wanted)
+{
+	for (int i = 0; vm->ours && i < 250; i++) {
+		TRY(vm_refresh(vm));
+		const char *state =
+			json_string_value(json_object_get(vm_document(vm), "state"));
+		if (state && !strcmp(state, wanted))
+			return NULL;
+		poll(NULL, 0, 2);
+	}
+	return NULL;
+}
+
 struct error *vm_pause(struct vm *vm)
 {
-	return simple_command(vm, "stop");
+	TRY(simple_command(vm, "stop"));
+	return wait_for_state(vm, "paused");
 }
 
 struct error *vm_resume(struct vm *vm)
 {
-	return simple_command(vm, "cont");
+	TRY(simple_command(vm, "cont"));
+	return wait_for_state(vm, "running");
 }
 
 struct error *vm_reset(struct vm *vm)
