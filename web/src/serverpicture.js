@@ -26,6 +26,20 @@ export class ServerPicture {
 	}
 
 	/**
+	 * The server's answer; null while it is away, which the page says elsewhere.
+	 * @param {import("./store.js").View} view
+	 * @param {URLSearchParams} query
+	 */
+	async ask(view, query) {
+		try {
+			const answer = await fetch(`/api/v1/vms/${encodeURIComponent(view.vm ?? "")}/frame?${query}`);
+			return answer.ok ? answer : null;
+		} catch {
+			return null;
+		}
+	}
+
+	/**
 	 * @param {import("./store.js").View} view
 	 * @param {import("./camera.js").Camera} camera
 	 * @param {{ width: number, height: number }} size
@@ -36,10 +50,11 @@ export class ServerPicture {
 		const query = this.query(view, camera, size);
 		if (moving) query.set("draft", "1");
 		if (selection.length) query.set("focus", selection.slice(0, 64).map((r) => `0x${r.start.toString(16)}-0x${r.end.toString(16)}`).join(","));
-		const answer = await fetch(`/api/v1/vms/${encodeURIComponent(view.vm ?? "")}/frame?${query}`);
-		if (!answer.ok) return;
+		const answer = await this.ask(view, query);
+		if (!answer) return;
 		this.device = answer.headers.get("x-device") ?? "";
-		const bitmap = await createImageBitmap(await answer.blob());
+		const bitmap = await answer.blob().then((blob) => createImageBitmap(blob)).catch(() => null);
+		if (!bitmap) return;
 		this.pen.drawImage(bitmap, 0, 0, this.canvas.width, this.canvas.height);
 	}
 
@@ -53,10 +68,10 @@ export class ServerPicture {
 	async pick(view, camera, size, x, y) {
 		const query = this.query(view, camera, size);
 		query.set("pick", `${x},${y}`);
-		const answer = await fetch(`/api/v1/vms/${encodeURIComponent(view.vm ?? "")}/frame?${query}`);
-		if (!answer.ok) return null;
-		const hit = await answer.json();
-		if (!hit.hit) return null;
+		const answer = await this.ask(view, query);
+		if (!answer) return null;
+		const hit = await answer.json().catch(() => null);
+		if (!hit?.hit) return null;
 		const address = Number(hit.address);
 		return { page: Math.floor(address / 4096), byte: address % 4096, isExact: hit.exact, voxel: hit.voxel, lod: 0 };
 	}
