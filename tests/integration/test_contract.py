@@ -98,3 +98,13 @@ def test_the_tour_ends_and_leaves_nothing(runtime, tmp_path):
     assert 'nothing is left behind' in done.stdout
     left = [p.name for p in (runtime / 'glassbox').glob('*')]
     assert left in ([], ['audit.log']), left
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='a small /dev/shm of its own needs root')
+def test_a_full_dev_shm_is_said_and_leaves_nothing(runtime, vm_name):
+    words = f'run --name {vm_name()} --mem 64M --detach'
+    script = f'mount -t tmpfs -o size=32m tmpfs /dev/shm && {{ {house.GLASSBOX} {words}; echo $?; ls /dev/shm; }}'
+    done = subprocess.run(['unshare', '-m', 'sh', '-c', script], capture_output=True, text=True, timeout=house.HANG,
+                          env={**os.environ, 'XDG_RUNTIME_DIR': str(runtime)}, check=False)
+    assert done.stdout.split() == ['1'], (done.stdout, done.stderr)
+    assert len(done.stderr.strip().splitlines()) == 1 and '/dev/shm' in done.stderr, done.stderr
