@@ -1,10 +1,9 @@
-#include <dlfcn.h>
 #include <libpq-fe.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/lazy_library.h"
 #include "facts/db.h"
 
 enum { MAX_VALUES = 64 };
@@ -26,50 +25,10 @@ struct postgres_db {
 	bool read_only;
 };
 
-/* libpq is loaded when a fleet's database is first opened: with what it brings along it would
- * double the time that every start of the program takes. ORDER libpq functions. */
-#define PQ_FUNCTIONS(X)       \
-	X(PQclear)            \
-	X(PQconnectdb)        \
-	X(PQerrorMessage)     \
-	X(PQexec)             \
-	X(PQexecParams)       \
-	X(PQfinish)           \
-	X(PQfname)            \
-	X(PQftype)            \
-	X(PQgetisnull)        \
-	X(PQgetvalue)         \
-	X(PQnfields)          \
-	X(PQntuples)          \
-	X(PQreset)            \
-	X(PQresultErrorField) \
-	X(PQresultStatus)     \
-	X(PQstatus)
-
-static struct {
-#define PQ_POINTER(name) __typeof__(name) *name;
-	PQ_FUNCTIONS(PQ_POINTER)
-#undef PQ_POINTER
-} pq;
-
-static bool pq_is_loaded; /* set once, before anybody uses pq */
-
-static void load_libpq(void)
-{
-	void *library = dlopen("libpq.so.5", RTLD_NOW | RTLD_LOCAL);
-	if (!library)
-		return;
-	bool complete = true;
-#define PQ_LOAD(name)                               \
-	*(void **)&pq.name = dlsym(library, #name); \
-	complete = complete && pq.name;
-	PQ_FUNCTIONS(PQ_LOAD)
-#undef PQ_LOAD
-	pq_is_loaded = complete;
-}
+LAZY_LIBRARY(pq);
 
 OWN_DECLARE(own_json, json_t *, json_decref)
-OWN_DECLARE(own_result, PGresult *, pq.PQclear)
+OWN_DECLARE(own_result, PGresult *, PQclear)
 
 /* "?1" becomes "$1" outside quotes. Caller owns; NULL without memory. */
 static char *translate(const char *sql)
@@ -102,10 +61,10 @@ static const char *value_text(const json_t *value, char *room, size_t size)
 
 static json_t *column_value(const PGresult *result, int row, int column)
 {
-	if (pq.PQgetisnull(result, row, column))
+	if (PQgetisnull(result, row, column))
 		return json_null();
-	const char *text = pq.PQgetvalue(result, row, column);
-	switch (pq.PQftype(result, column)) {
+	const char *text = PQgetvalue(result, row, column);
+	switch (PQftype(result, column)) {
 	case PG_INT2:
 	case PG_INT4:
 	case PG_INT8:
@@ -127,22 +86,22 @@ static struct error *postgres_error(struct postgres_db *db, const PGresult *resu
 				    const char *sql)
 {
 	const char *message =
-		result ? pq.PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+		result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 	return error_create(ERR_PEER, "facts database: %s (in: %.120s)",
-			    message ? message : pq.PQerrorMessage(db->connection), sql);
+			    message ? message : PQerrorMessage(db->connection), sql);
 }
 
 static struct error *rows_of(const PGresult *result, json_t **rows_ret)
 {
-	int count = pq.PQntuples(result);
+	int count = PQntuples(result);
 	if (count > DB_MAX_ROWS)
 		return error_hint(error_create(ERR_LIMIT, "more than %d rows", DB_MAX_ROWS),
 				  "add a LIMIT");
 	json_t *rows = json_array();
 	for (int r = 0; r < count; r++) {
 		json_t *row = json_object();
-		for (int c = 0; c < pq.PQnfields(result); c++)
-			json_object_set_new(row, pq.PQfname(result, c),
+		for (int c = 0; c < PQnfields(result); c++)
+			json_object_set_new(row, PQfname(result, c),
 					    column_value(result, r, c));
 		json_array_append_new(rows, row);
 	}
@@ -153,8 +112,8 @@ static struct error *rows_of(const PGresult *result, json_t **rows_ret)
 /* A server that restarted is connected to again, once. */
 static void reconnect(struct postgres_db *db)
 {
-	if (pq.PQstatus(db->connection) != CONNECTION_OK)
-		pq.PQreset(db->connection);
+	if (PQstatus(db->connection) != CONNECTION_OK)
+		PQreset(db->connection);
 }
 
 static struct error *postgres_run(struct db *base, const char *sql, const json_t *values,
@@ -172,23 +131,23 @@ static struct error *postgres_run(struct db *base, const char *sql, const json_t
 		texts[i] = value_text(json_array_get(values, i), rooms[i], sizeof(rooms[i]));
 	reconnect(db);
 	if (db->read_only)
-		pq.PQclear(pq.PQexec(db->connection, "BEGIN READ ONLY"));
+		PQclear(PQexec(db->connection, "BEGIN READ ONLY"));
 	AUTO(own_result)
 	PGresult *result =
-		pq.PQexecParams(db->connection, text, (int)count, NULL, texts, NULL, NULL, 0);
-	ExecStatusType status = pq.PQresultStatus(result);
+		PQexecParams(db->connection, text, (int)count, NULL, texts, NULL, NULL, 0);
+	ExecStatusType status = PQresultStatus(result);
 	struct error *err = NULL;
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
 		err = postgres_error(db, result, sql);
 	if (db->read_only)
-		pq.PQclear(pq.PQexec(db->connection, "ROLLBACK"));
+		PQclear(PQexec(db->connection, "ROLLBACK"));
 	return err || !rows_ret ? err : rows_of(result, rows_ret);
 }
 
 static void postgres_destroy(struct db *base)
 {
 	struct postgres_db *db = (struct postgres_db *)base;
-	pq.PQfinish(db->connection);
+	PQfinish(db->connection);
 	free(db);
 }
 
@@ -208,22 +167,17 @@ static struct error *set_up(struct postgres_db *db)
 
 struct error *db_postgres_open(const char *url, enum db_access access, struct db **ret)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct postgres_db *db = NULL;
-	pthread_once(&once, load_libpq);
-	if (!pq_is_loaded)
-		return error_hint(error_create(ERR_UNSUPPORTED,
-					       "PostgreSQL's library libpq.so.5 is not there"),
-				  "install the package libpq5");
+	TRY(error_wrap(lazy_library_open(&lazy_library_pq), "no PostgreSQL"));
 	TRY(error_alloc(1, sizeof(*db), &db));
 	db->base.ops = &postgres_ops;
 	db->read_only = access == DB_READ_ONLY;
-	db->connection = pq.PQconnectdb(url);
+	db->connection = PQconnectdb(url);
 	struct error *err = NULL;
-	if (pq.PQstatus(db->connection) != CONNECTION_OK)
+	if (PQstatus(db->connection) != CONNECTION_OK)
 		err = error_create(ERR_PEER, "cannot reach the PostgreSQL server: %.*s",
-				   (int)strcspn(pq.PQerrorMessage(db->connection), "\n"),
-				   pq.PQerrorMessage(db->connection));
+				   (int)strcspn(PQerrorMessage(db->connection), "\n"),
+				   PQerrorMessage(db->connection));
 	if (!err)
 		err = set_up(db);
 	if (err) {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/lazy_library.h"
 #include "gpu/internal.h"
 
 static const char validation_layer[] = "VK_LAYER_KHRONOS_validation";
@@ -70,6 +71,8 @@ static void listen(struct gpu *gpu, const VkDebugUtilsMessengerCreateInfoEXT *me
 		create(gpu->instance, messenger, NULL, &gpu->messenger);
 }
 
+LAZY_LIBRARY(vulkan);
+
 static struct error *create_instance(struct gpu *gpu, const struct gpu_params *params)
 {
 	static const char *const layers[] = { validation_layer };
@@ -83,6 +86,7 @@ static struct error *create_instance(struct gpu *gpu, const struct gpu_params *p
 		.pfnUserCallback = on_message,
 		.pUserData = gpu,
 	};
+	TRY(error_wrap(lazy_library_open(&lazy_library_vulkan), "cannot start Vulkan"));
 	gpu->is_validated = params->validate && has_layer(validation_layer);
 	VkApplicationInfo application = {
 		.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,

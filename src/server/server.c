@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/lazy_library.h"
 #include "box/box.h"
 #include "server/internal.h"
 #include "server/live.h"
@@ -44,6 +45,8 @@ static struct error *check_params(const struct server_params *params,
 			  "give --cert and --key, or listen on 127.0.0.1");
 }
 
+LAZY_LIBRARY(websockets);
+
 static struct error *listen_on(struct server *server, const struct server_params *params)
 {
 	struct lws_context_creation_info info = {
@@ -63,6 +66,7 @@ static struct error *listen_on(struct server *server, const struct server_params
 		.fd_limit_per_thread = 0,
 		.server_string = "glassbox",
 	};
+	TRY(lazy_library_open(&lazy_library_websockets));
 	if (params->certificate) {
 		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
 		info.ssl_cert_filepath = params->certificate;
