@@ -113,6 +113,13 @@ struct btf *guest_types(struct guest *guest)
 	return guest->types;
 }
 
+bool guest_has_types(struct guest *guest)
+{
+	if (guest->from_cache && guest->btf_gpa && !guest->types_failed)
+		return true;
+	return guest_types(guest) != NULL;
+}
+
 bool guest_symbol(struct guest *guest, const char *name, uint64_t *gva_ret)
 {
 	bool is_new = false;

@@ -71,6 +71,8 @@ unsigned guest_word_bytes(const struct guest *guest);
 struct symtab *guest_symtab(struct guest *guest);
 /* All types, or NULL when there are none. Indexed on first use. */
 struct btf *guest_types(struct guest *guest);
+/* Whether guest_types gives types, without indexing those that a cache vouches for. */
+bool guest_has_types(struct guest *guest);
 
 /* Address of a kernel symbol. Remembered; does not need the whole table when it is cached. */
 bool guest_symbol(struct guest *guest, const char *name, uint64_t *gva_ret);

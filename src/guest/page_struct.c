@@ -154,7 +154,7 @@ void page_layout_init(struct page_layout *layout, struct guest *guest)
 {
 	memset(layout, 0, sizeof(*layout));
 	layout->word_bytes = guest_word_bytes(guest);
-	if (!guest_types(guest)) {
+	if (!guest_has_types(guest)) {
 		guest_add_note(guest,
 			       "page kinds are coarse: the kernel's types are not known");
 		return;

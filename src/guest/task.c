@@ -209,7 +209,7 @@ static struct error *read_all(struct guest *guest, bool threads, struct guest_ta
 struct error *guest_tasks_read(struct guest *guest, bool threads, struct guest_tasks *ret)
 {
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
-	if (!guest_types(guest))
+	if (!guest_has_types(guest))
 		TRY(shape_tasks_read(guest, &tasks));
 	else
 		TRY(read_all(guest, threads, &tasks));
