@@ -60,7 +60,7 @@ static json_t *vocabulary(const struct call_context *context, const char *name)
 	AUTO(own_json) json_t *args = json_object();
 	struct call_context inner = { .target = context->target, .args = args };
 	json_t *rows = NULL;
-	struct error *err = call ? call->run(&inner, &rows) : NULL;
+	struct error *err = call ? call_do(call, &inner, &rows) : NULL;
 	error_destroy(err);
 	return rows ? rows : json_array();
 }
@@ -93,7 +93,7 @@ static struct error *run_query(struct call_context *context, const json_t *query
 	struct call_context inner = *context;
 	inner.args = json_object_get(query, "args");
 	TRY(call_check(call, inner.args));
-	return call->run(&inner, ret);
+	return call_do(call, &inner, ret);
 }
 
 /* --- sentences

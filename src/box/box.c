@@ -156,7 +156,7 @@ static struct error *run_on_target(void *user, struct target *target)
 {
 	struct running_call *running = user;
 	struct call_context context = { .target = target, .args = running->args };
-	return running->call->run(&context, &running->document);
+	return call_do(running->call, &context, &running->document);
 }
 
 static struct error *run_request(struct box *box, const struct box_request *request,

@@ -86,6 +86,11 @@ const struct call *call_find(const char *name); /* or NULL */
  * ERR_USAGE. */
 struct error *call_check(const struct call *call, json_t *args);
 
+/* Runs a call that has a run(). An introspection call whose list is empty because something was
+ * not understood fails with ERR_BAD_DATA: an empty list means that there is nothing. Caller
+ * owns *ret. */
+struct error *call_do(const struct call *call, struct call_context *context, json_t **ret);
+
 /* Parses one command-line or URL value for a parameter. Caller owns *ret. ERR_USAGE. */
 struct error *call_parse_value(const struct call_param *param, const char *text, json_t **ret);
 

@@ -81,7 +81,7 @@ static struct error *look_at_table(struct facts_watch *watch, struct target *tar
 		json_object_set_new(args, table->flag, json_true());
 	if (!call || !call->run)
 		return NULL;
-	struct error *err = call->run(&context, &rows);
+	struct error *err = call_do(call, &context, &rows);
 	if (err || !json_is_array(rows)) {
 		error_destroy(err);
 		result->failed++;

@@ -14,6 +14,29 @@ struct error *call_guest(struct call_context *context, struct guest **ret)
 	return NULL;
 }
 
+/* An empty list that lacks something is no answer. */
+static struct error *refuse_undecided(const struct call *call, struct target *target,
+				      const json_t *document)
+{
+	struct guest *guest = target ? target_guest_open(target) : NULL;
+	const char *note = guest ? guest_note(guest, 0) : NULL;
+	if (!note || !json_is_array(document) || json_array_size(document) ||
+	    strcmp(call->group, "introspection"))
+		return NULL;
+	return error_create(ERR_BAD_DATA, "%s cannot tell: %s", call->name, note);
+}
+
+struct error *call_do(const struct call *call, struct call_context *context, json_t **ret)
+{
+	AUTO(own_json) json_t *document = NULL;
+	if (context->target && target_guest_open(context->target))
+		guest_begin(target_guest_open(context->target));
+	TRY(call->run(context, &document));
+	TRY(refuse_undecided(call, context->target, document));
+	*ret = TAKE(document);
+	return NULL;
+}
+
 struct error *call_task(struct call_context *context, struct guest *guest,
 			struct guest_task *ret)
 {

@@ -77,7 +77,7 @@ static struct error *run_and_print(const struct call *call, struct call_context 
 		context->progress = show_progress;
 		context->progress_user = &progress;
 	}
-	struct error *err = call->run(context, &document);
+	struct error *err = call_do(call, context, &document);
 	clear_progress(&progress);
 	show_doubts(context->target);
 	if (err)

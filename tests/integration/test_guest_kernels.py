@@ -9,13 +9,15 @@ from guest_lab import CACHE, Guest, glassbox, state_folder
 # Compressed kernels, so that both physical and virtual KASLR happen; TCG's "max" CPU turns 5-level paging on.
 CASES = [("5.10", ()), ("6.1", ()), ("6.1", ("-cpu", "max")), ("6.12", ("-cpu", "max")), ("testing", ()),
          ("testing", ("-cpu", "max"))]
+FULL_CASES = [(profile, ()) for profile in ("5.10-generic", "6.1-generic", "6.12-generic", "testing-generic", "6.1-rt", "6.12-rt")]
 
 
 def case_name(case):
     return case[0] + ("-max" if case[1] else "")
 
 
-@pytest.fixture(scope="module", params=CASES, ids=case_name)
+@pytest.fixture(scope="module", params=CASES + [pytest.param(case, marks=pytest.mark.full) for case in FULL_CASES],
+                ids=case_name)
 def guest(request):
     profile, qemu = request.param
     if not (CACHE / "guests" / profile / "vmlinuz").exists():

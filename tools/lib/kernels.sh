@@ -2,6 +2,7 @@
 #
 #   CACHE/kernels/PROFILE/  vmlinuz, modules/ (the .ko files), config, package, .complete
 #   CACHE/kernels/busybox-ARCH
+#   CACHE/kernels/libc-ARCH/  for another architecture: musl and gcc's run-time library to link the guest's programs with
 
 kernel_recipe=3
 
@@ -56,7 +57,12 @@ area_for() { # SUITE ARCH: sets $area
 	[ -n "${areas_ready[$1-$2]:-}" ] && return 0
 	# shellcheck disable=SC2046
 	apt_area_create "$area" "$2" $(suites_of "$1")
-	apt_area_update "$area" || return 1
+	if ! apt_area_update "$area"; then
+		# Security archives of old architectures are at times half copied; the suite itself has a kernel too.
+		apt_area_create "$area" "$2" "$1"
+		say "trying Debian $1 ($2) without its security archive"
+		apt_area_update "$area" || return 1
+	fi
 	areas_ready[$1-$2]=yes
 }
 
@@ -99,6 +105,22 @@ fetch_busybox() { # ARCH
 	dpkg-deb --fsys-tarfile "$work"/*.deb | tar -x -C "$work" --no-same-owner ./bin/busybox
 	mv "$work/bin/busybox" "$cache_dir/kernels/busybox-$arch"
 	rm -rf "$work"
+}
+
+# What programs for a foreign architecture are linked with; nothing of the host's packages is touched.
+fetch_libc() { # ARCH
+	local arch=$1 target=$cache_dir/kernels/libc-$1 deb
+	[ "$arch" = "$(dpkg --print-architecture)" ] || [ -d "$target" ] && return 0
+	area_for bookworm "$arch" || return 1
+	rm -rf "$target.new" "$target.download"
+	fetch_packages "$area" "$target.download" musl-dev libgcc-12-dev || return 1
+	mkdir -p "$target.new"
+	for deb in "$target.download"/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$target.new" --no-same-owner --strip-components=2 \
+			--exclude='./usr/share' ./usr || return 1
+	done
+	rm -rf "$target.download"
+	mv "$target.new" "$target"
 }
 
 kernel_ready() { [ "$(head -n1 "$cache_dir/kernels/$1/.complete" 2>/dev/null)" = "recipe $kernel_recipe" ]; }
