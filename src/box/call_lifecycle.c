@@ -44,6 +44,8 @@ static const struct call_param run_params[] = {
 	{ "accel", CALL_STRING, .choices = "auto,tcg,kvm", .placeholder = "A",
 	  .help = "auto uses KVM only after proving that it works" },
 	{ "net", CALL_BOOL, .help = "user networking (virtio)" },
+	{ "screen", CALL_BOOL,
+	  .help = "a VGA screen with keyboard and tablet, shown in the page" },
 	{ "forward", CALL_STRING, .placeholder = "tcp:HOST:PORT-:PORT", .repeated = true,
 	  .help = "port forward as QEMU's hostfwd, e.g. tcp:127.0.0.1:2222-:22" },
 	{ "learn", CALL_BOOL, .help = "watch execution (loads the plugin)" },

@@ -63,6 +63,7 @@ struct error *run_spec_init(const struct call_context *context, struct run_spec 
 		.cpu = call_string(context, "cpu"),
 		.is_i386 = call_bool(context, "i386"),
 		.net = call_bool(context, "net"),
+		.screen = call_bool(context, "screen"),
 		.forwards = ret->forwards,
 		.learn = call_bool(context, "learn") || call_bool(context, "offload"),
 		.offload = call_bool(context, "offload"),

@@ -18,6 +18,7 @@
 #include "server/live.h"
 #include "server/mcp.h"
 #include "server/pictures.h"
+#include "server/stream_pack.h"
 
 struct call_job {
 	struct job job;
@@ -250,12 +251,26 @@ static void answer_metrics(struct server *server, struct http_response *response
 					    .body_bytes = strlen(text) };
 }
 
+/* Compression costs both sides time: it is done for those who ask for it, and can undo it. */
+static struct error *begin_packing(struct lws *wsi, struct http_session *session)
+{
+	AUTO(own_free) char *wanted = access_query_value(session->request.query, "pack");
+	AUTO(own_free) char *accepted = copy_header(wsi, WSI_TOKEN_HTTP_ACCEPT_ENCODING);
+	if (!wanted || strcmp(wanted, "zstd") || !accepted || !strstr(accepted, "zstd"))
+		return NULL;
+	return stream_pack_create(&session->pack);
+}
+
 /* The response has no length: it ends when the VM does. */
 static void begin_stream(struct server *server, struct lws *wsi, struct http_session *session)
 {
 	struct error *err =
 		live_viewer_create(server->lives, session->route.vm, &session->viewer);
+	if (!err)
+		err = begin_packing(wsi, session);
 	if (err) {
+		live_viewer_destroy(session->viewer);
+		session->viewer = NULL;
 		http_response_error(&session->response, err);
 		return;
 	}
@@ -385,6 +400,8 @@ static int write_head(struct lws *wsi, struct http_session *session)
 			     &at, end);
 	if (ok && response->is_gzip)
 		ok = add_header(wsi, "content-encoding:", "gzip", &at, end);
+	if (ok && session->pack)
+		ok = add_header(wsi, "content-encoding:", "zstd", &at, end);
 	if (ok && response->status == 401)
 		ok = add_header(wsi, "www-authenticate:", "Bearer", &at, end);
 	session->has_headers_out = true;
@@ -411,12 +428,22 @@ static int write_body(struct lws *wsi, struct http_session *session)
 /* Sends what the viewer has not got yet; 0: waiting for news, -1: the stream ended. */
 static int write_stream(struct lws *wsi, struct http_session *session)
 {
-	static unsigned char chunk[LWS_PRE + 2 * LIVE_CHUNK_BYTES];
-	size_t length =
-		live_viewer_read(session->viewer, chunk + LWS_PRE, 2 * LIVE_CHUNK_BYTES);
+	static unsigned char chunk[LWS_PRE + 2 * LIVE_CHUNK_BYTES],
+		packed[LWS_PRE + 3 * LIVE_CHUNK_BYTES];
+	unsigned char *at = chunk + LWS_PRE;
+	size_t length = live_viewer_read(session->viewer, at, 2 * LIVE_CHUNK_BYTES);
 	if (!length)
 		return live_viewer_done(session->viewer) ? -1 : 0;
-	if (lws_write(wsi, chunk + LWS_PRE, length, LWS_WRITE_HTTP) < (int)length)
+	server_of(wsi)->counters.pages_bytes += length;
+	if (session->pack) {
+		CHECK(stream_pack_bound(length) <= sizeof(packed) - LWS_PRE);
+		at = packed + LWS_PRE;
+		length = stream_pack_write(session->pack, chunk + LWS_PRE, length, at,
+					   sizeof(packed) - LWS_PRE);
+		if (!length)
+			return -1;
+	}
+	if (lws_write(wsi, at, length, LWS_WRITE_HTTP) < (int)length)
 		return -1;
 	server_of(wsi)->counters.bytes_sent += length;
 	lws_callback_on_writable(wsi);
@@ -426,6 +453,7 @@ static int write_stream(struct lws *wsi, struct http_session *session)
 static void session_deinit(struct http_session *session)
 {
 	live_viewer_destroy(session->viewer);
+	stream_pack_destroy(session->pack);
 	if (session->job)
 		session->job->waiter = NULL;
 	http_request_deinit(&session->request);

@@ -13,6 +13,7 @@ struct box;
 struct live_viewer;
 struct lives;
 struct pictures;
+struct stream_pack;
 struct ws_client;
 
 enum { MAX_BODY_BYTES = 1 << 20, MAX_QUEUED_JOBS = 256, N_WORKERS = 4, CHUNK_BYTES = 64 << 10 };
@@ -24,7 +25,8 @@ enum { MAX_BODY_BYTES = 1 << 20, MAX_QUEUED_JOBS = 256, N_WORKERS = 4, CHUNK_BYT
 	X(http_limited, "HTTP requests refused by the rate limit")              \
 	X(ws_clients, "WebSocket connections accepted")                         \
 	X(ws_dropped, "WebSocket clients dropped because they read too slowly") \
-	X(bytes_sent, "Bytes of bodies and messages sent")
+	X(bytes_sent, "Bytes of bodies and messages sent")                      \
+	X(pages_bytes, "Bytes of page streams before compression")
 
 struct server_counters {
 #define COUNTER_FIELD(name, help) _Atomic uint64_t name;
@@ -62,6 +64,7 @@ struct http_session {
 	struct job *job; /* borrowed: the one that works for us */
 	size_t sent;
 	struct live_viewer *viewer; /* owned: the answer is a stream of pages */
+	struct stream_pack *pack; /* owned: compresses it, or NULL */
 	bool has_request, has_headers_out;
 };
 
@@ -73,9 +76,9 @@ struct session {
 
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		  size_t length);
-/* The guest's serial console, adopted into the event loop as a raw socket. */
-int console_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
-		     size_t length);
+/* A guest's console or screen, adopted into the event loop as a raw socket (ws_pipe.c). */
+int pipe_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		  size_t length);
 int ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		size_t length);
 

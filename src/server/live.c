@@ -21,6 +21,7 @@
 struct lives {
 	pthread_mutex_t lock;
 	struct live *first; /* under lock */
+	uint64_t last_id; /* of a viewer; under lock */
 	void (*wake)(void *user);
 	void *user;
 };
@@ -48,8 +49,10 @@ struct follower {
 static void mark(struct live *live, uint64_t frame)
 {
 	for (struct live_viewer *viewer = live->viewers; viewer; viewer = viewer->next)
-		if (frame < viewer->n_frames)
+		if (frame < viewer->n_frames) {
 			viewer->pending[frame / 64] |= UINT64_C(1) << frame % 64;
+			viewer->near_at = 0;
+		}
 }
 
 static void set_state(struct live *live, const char *state, const char *reason)
@@ -345,12 +348,20 @@ static struct error *find_or_create(struct lives *lives, const char *vm, struct 
 /* --- viewers
  * ----------------------------------------------------------------------------------- */
 
+static void prefer(struct live_viewer *viewer, const struct live_range *ranges, size_t count)
+{
+	viewer->n_near = count < LIVE_MAX_NEAR ? count : LIVE_MAX_NEAR;
+	viewer->near_at = 0;
+	memcpy(viewer->near, ranges, viewer->n_near * sizeof(*ranges));
+}
+
 struct error *live_viewer_create(struct lives *lives, const char *vm, struct live_viewer **ret)
 {
 	struct live_viewer *viewer = NULL;
 	TRY(error_alloc(1, sizeof(*viewer), &viewer));
 	pthread_mutex_lock(&lives->lock);
 	struct error *err = find_or_create(lives, vm, &viewer->live);
+	viewer->id = ++lives->last_id;
 	if (!err)
 		viewer->live->users++;
 	pthread_mutex_unlock(&lives->lock);
@@ -403,11 +414,16 @@ bool live_viewer_done(struct live_viewer *viewer)
 	return done;
 }
 
-void live_viewer_prefer(struct live_viewer *viewer, uint64_t first_frame, uint64_t end_frame)
+void lives_prefer(struct lives *lives, uint64_t stream, const struct live_range *ranges,
+		  size_t count)
 {
-	pthread_mutex_lock(&viewer->live->lock);
-	viewer->prefer_first = first_frame;
-	viewer->prefer_end = end_frame;
-	viewer->scan = first_frame;
-	pthread_mutex_unlock(&viewer->live->lock);
+	pthread_mutex_lock(&lives->lock);
+	for (struct live *live = lives->first; live; live = live->next) {
+		pthread_mutex_lock(&live->lock);
+		for (struct live_viewer *viewer = live->viewers; viewer; viewer = viewer->next)
+			if (viewer->id == stream)
+				prefer(viewer, ranges, count);
+		pthread_mutex_unlock(&live->lock);
+	}
+	pthread_mutex_unlock(&lives->lock);
 }

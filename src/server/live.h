@@ -34,7 +34,14 @@ size_t live_viewer_read(struct live_viewer *viewer, uint8_t *to, size_t size);
 /* True once there is nothing to wait for any more: the VM is gone and that was said. */
 bool live_viewer_done(struct live_viewer *viewer);
 
-/* Pages near these are sent first; any number of ranges of frames, as they come from a camera.
- */
-void live_viewer_prefer(struct live_viewer *viewer, uint64_t first_frame, uint64_t end_frame);
+/* Frames of a camera's neighbourhood, [first, end). */
+struct live_range {
+	uint64_t first, end;
+};
+enum { LIVE_MAX_NEAR = 64 };
+
+/* Pages of these ranges are sent first, in this order, to the viewer whose hello named this
+ * stream; nothing happens when there is no such viewer (any more). */
+void lives_prefer(struct lives *lives, uint64_t stream, const struct live_range *ranges,
+		  size_t count);
 #endif

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "server/live.h"
 struct live;
 struct live_viewer;
 struct lives;
@@ -32,7 +34,9 @@ struct live_viewer {
 	uint64_t n_frames; /* 0 until hello was sent */
 	uint64_t scan; /* where the search for bits goes on */
 	uint64_t coarse; /* next frame of the first, coarse round */
-	uint64_t prefer_first, prefer_end;
+	uint64_t id;
+	struct live_range near[LIVE_MAX_NEAR]; /* nearest to the camera first */
+	size_t n_near, near_at; /* no bits before near[near_at] */
 	unsigned hello_sent, state_sent; /* number of the hello and the state that went out */
 };
 

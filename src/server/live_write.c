@@ -1,4 +1,5 @@
 /* What a viewer is sent: hello, looks of all pages, then pages as they are now. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,8 +73,8 @@ static size_t put_coarse(struct live_viewer *viewer, uint8_t *to, size_t size)
 	return (size_t)(at - to);
 }
 
-/* Next pending frame: preferred ones first, then round and round; UINT64_MAX when there is
- * none. */
+/* Next pending frame: those near the camera first, then round and round; UINT64_MAX when there
+ * is none. */
 static uint64_t next_in(struct live_viewer *viewer, uint64_t first, uint64_t end)
 {
 	for (uint64_t frame = first; frame < end;) {
@@ -88,18 +89,29 @@ static uint64_t next_in(struct live_viewer *viewer, uint64_t first, uint64_t end
 	return UINT64_MAX;
 }
 
+static uint64_t next_near(struct live_viewer *viewer)
+{
+	for (; viewer->near_at < viewer->n_near; viewer->near_at++) {
+		const struct live_range *range = &viewer->near[viewer->near_at];
+		uint64_t end = range->end < viewer->n_frames ? range->end : viewer->n_frames;
+		uint64_t frame = next_in(viewer, range->first, end);
+		if (frame != UINT64_MAX)
+			return frame;
+	}
+	return UINT64_MAX;
+}
+
 static uint64_t next_pending(struct live_viewer *viewer)
 {
-	uint64_t end =
-		viewer->prefer_end < viewer->n_frames ? viewer->prefer_end : viewer->n_frames;
-	uint64_t frame = next_in(viewer, viewer->prefer_first, end);
-	if (frame == UINT64_MAX)
+	uint64_t frame = next_near(viewer);
+	if (frame == UINT64_MAX) {
 		frame = next_in(viewer, viewer->scan, viewer->n_frames);
-	if (frame == UINT64_MAX && viewer->scan)
-		frame = next_in(viewer, 0, viewer->scan);
-	if (frame == UINT64_MAX)
-		return frame;
-	viewer->scan = frame + 1 < viewer->n_frames ? frame + 1 : 0;
+		if (frame == UINT64_MAX && viewer->scan)
+			frame = next_in(viewer, 0, viewer->scan);
+		if (frame == UINT64_MAX)
+			return frame;
+		viewer->scan = frame + 1 < viewer->n_frames ? frame + 1 : 0;
+	}
 	viewer->pending[frame / 64] &= ~(UINT64_C(1) << frame % 64);
 	return frame;
 }
@@ -134,6 +146,16 @@ static size_t put_pages(struct live_viewer *viewer, uint8_t *to, size_t size)
 	return (size_t)(at - to);
 }
 
+/* The hello of the VM with this viewer's stream number in it. */
+static size_t put_hello(const struct live_viewer *viewer, uint8_t *to, size_t size)
+{
+	AUTO(own_free) char *text = NULL;
+	if (asprintf(&text, "{\"stream\":%llu,%s", (unsigned long long)viewer->id,
+		     viewer->live->hello + 1) < 0)
+		text = NULL;
+	return text ? put_text(to, size, MESSAGE_HELLO, text) : 0;
+}
+
 static size_t read_locked(struct live_viewer *viewer, uint8_t *to, size_t size)
 {
 	struct live *live = viewer->live;
@@ -142,7 +164,7 @@ static size_t read_locked(struct live_viewer *viewer, uint8_t *to, size_t size)
 			return 0;
 		viewer->hello_sent = live->hello_number;
 		viewer->coarse = 0;
-		return put_text(to, size, MESSAGE_HELLO, live->hello);
+		return put_hello(viewer, to, size);
 	}
 	if (live->state && viewer->state_sent != live->state_number) {
 		viewer->state_sent = live->state_number;

@@ -16,7 +16,7 @@ static const struct lws_protocols protocols[] = {
 	{ .name = "http",
 	  .callback = http_callback,
 	  .per_session_data_size = sizeof(struct session) },
-	{ .name = "console", .callback = console_callback, .rx_buffer_size = 4096 },
+	{ .name = "pipe", .callback = pipe_callback, .rx_buffer_size = 16384 },
 	{ .name = NULL },
 };
 

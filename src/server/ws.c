@@ -1,28 +1,16 @@
-/* The WebSocket at /ws: news and consoles. Messages (docs/stream.md):
- *
- *   from the page, text:  {"type":"console","vm":NAME}     show that console here; vm null:
- * none
- *                         {"type":"input","data":TEXT}     typed into it; needs the token
- *   to the page, text:    {"type":"vms","vms":[...]}       when the list of VMs changed
- *                         {"type":"console","state":"open"|"closed","reason":TEXT}
- *   to the page, binary:  1, bytes of the console
- *
- * A client that does not read is dropped once OUT_MAX bytes wait for it. */
-#include <errno.h>
-#include <fcntl.h>
+/* The WebSocket at /ws: news, consoles and screens. Messages: docs/stream.md. A client that
+ * does not read is dropped once OUT_MAX bytes wait for it; what a VM says never gets that far
+ * (ws_pipe.c). */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/own.h"
-#include "base/vec.h"
 #include "box/box.h"
 #include "box/call.h"
 #include "server/internal.h"
-#include "vm/state.h"
+#include "server/live.h"
+#include "server/ws_client.h"
 
 OWN_DECLARE(own_json, json_t *, json_decref)
 
@@ -36,19 +24,6 @@ struct out_message {
 	unsigned char bytes[]; /* LWS_PRE bytes of room first */
 };
 
-struct ws_client {
-	struct ws_client *next;
-	struct lws *wsi;
-	struct lws *console; /* the raw socket, or NULL */
-	struct out_message *first, **last;
-	size_t out_bytes;
-	char *vms_sent; /* the list of VMs that went out last */
-	char *in; /* a message that comes in pieces */
-	size_t in_bytes;
-	bool may_change, is_slow;
-	VEC(char) typed; /* input that waits for the console */
-};
-
 static struct server *server_of(struct lws *wsi)
 {
 	return lws_context_user(lws_get_context(wsi));
@@ -57,8 +32,8 @@ static struct server *server_of(struct lws *wsi)
 /* --- sending
  * ------------------------------------------------------------------------------------ */
 
-static void send_bytes(struct ws_client *client, bool is_binary, int prefix, const void *bytes,
-		       size_t length)
+void ws_send(struct ws_client *client, bool is_binary, int prefix, const void *bytes,
+	     size_t length)
 {
 	struct out_message *message = NULL;
 	size_t total = length + (prefix >= 0);
@@ -80,15 +55,6 @@ static void send_bytes(struct ws_client *client, bool is_binary, int prefix, con
 	lws_callback_on_writable(client->wsi);
 }
 
-/* Takes document. */
-static void send_json(struct ws_client *client, json_t *document)
-{
-	AUTO(own_free) char *text = json_dumps(document, JSON_COMPACT);
-	json_decref(document);
-	if (text)
-		send_bytes(client, false, -1, text, strlen(text));
-}
-
 static int write_next(struct ws_client *client)
 {
 	struct out_message *message = client->first;
@@ -107,140 +73,56 @@ static int write_next(struct ws_client *client)
 	server_of(client->wsi)->counters.bytes_sent += message->length;
 	bool ok = written >= (int)message->length;
 	free(message);
+	ws_pipe_pace(client);
 	if (client->first)
 		lws_callback_on_writable(client->wsi);
 	return ok ? 0 : -1;
 }
 
-/* --- the console
- * --------------------------------------------------------------------------------- */
-
-static void say_console(struct ws_client *client, const char *state, const char *reason)
-{
-	send_json(client, json_pack("{s:s, s:s, s:s?}", "type", "console", "state", state,
-				    "reason", reason));
-}
-
-static void close_console(struct ws_client *client)
-{
-	if (!client->console)
-		return;
-	lws_set_opaque_user_data(client->console, NULL);
-	lws_set_timeout(client->console, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
-	client->console = NULL;
-	client->typed.count = 0;
-}
-
-static struct error *connect_console(const char *vm, int *fd_ret)
-{
-	AUTO(own_free) char *path = NULL;
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	TRY(state_check_name(vm));
-	TRY(state_path(vm, "console.sock", &path));
-	if (strlen(path) >= sizeof(address.sun_path))
-		return error_create(ERR_SYSTEM, "the console's path is too long");
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return error_system(errno, "cannot make a socket");
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-		struct error *err =
-			error_system(errno, "VM %s has no console to connect to", vm);
-		close(fd);
-		return err;
-	}
-	*fd_ret = fd;
-	return NULL;
-}
-
-static void open_console(struct ws_client *client, const char *vm)
-{
-	int fd = -1;
-	close_console(client);
-	if (!vm)
-		return;
-	struct error *err = connect_console(vm, &fd);
-	if (err) {
-		say_console(client, "closed", error_message(err));
-		error_destroy(err);
-		return;
-	}
-	lws_sock_file_fd_type descriptor = { .sockfd = fd };
-	client->console = lws_adopt_descriptor_vhost(
-		lws_get_vhost(client->wsi), LWS_ADOPT_SOCKET, descriptor, "console", NULL);
-	if (!client->console) {
-		say_console(client, "closed", "the console could not be attached");
-		return;
-	}
-	lws_set_opaque_user_data(client->console, client);
-	say_console(client, "open", NULL);
-}
-
-static int write_typed(struct lws *wsi, struct ws_client *client)
-{
-	unsigned char bytes[LWS_PRE + 1024];
-	size_t part = client->typed.count < 1024 ? client->typed.count : 1024;
-	if (!part)
-		return 0;
-	memcpy(bytes + LWS_PRE, client->typed.items, part);
-	if (lws_write(wsi, bytes + LWS_PRE, part, LWS_WRITE_RAW) < (int)part)
-		return -1;
-	memmove(client->typed.items, client->typed.items + part, client->typed.count - part);
-	client->typed.count -= part;
-	if (client->typed.count)
-		lws_callback_on_writable(wsi);
-	return 0;
-}
-
-int console_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
-		     size_t length)
-{
-	struct ws_client *client = wsi ? lws_get_opaque_user_data(wsi) : NULL;
-	if (!client)
-		return 0;
-	switch (reason) {
-	case LWS_CALLBACK_RAW_RX:
-		send_bytes(client, true, 1, in, length);
-		return 0;
-	case LWS_CALLBACK_RAW_WRITEABLE:
-		return write_typed(wsi, client);
-	case LWS_CALLBACK_RAW_CLOSE:
-		client->console = NULL;
-		say_console(client, "closed", "the console ended");
-		return 0;
-	default:
-		return 0;
-	}
-}
-
 /* --- what the page says
  * ---------------------------------------------------------------------------- */
 
-static void type_into_console(struct ws_client *client, const char *text)
+/* {"stream":N,"ranges":[[first frame, end], ...]}: what the camera of a page stream is near. */
+static void take_near(struct ws_client *client, const json_t *message)
 {
-	if (!client->may_change) {
-		say_console(client, "closed",
-			    "typing needs the token that `glassbox serve` printed");
-		return;
+	struct live_range ranges[LIVE_MAX_NEAR];
+	const json_t *list = json_object_get(message, "ranges");
+	size_t n = 0;
+	for (size_t i = 0; i < json_array_size(list) && n < LIVE_MAX_NEAR; i++) {
+		const json_t *pair = json_array_get(list, i);
+		json_int_t first = json_integer_value(json_array_get(pair, 0));
+		json_int_t end = json_integer_value(json_array_get(pair, 1));
+		if (first >= 0 && end > first)
+			ranges[n++] = (struct live_range){ (uint64_t)first, (uint64_t)end };
 	}
-	for (const char *at = text;
-	     client->console && at && *at && client->typed.count < IN_MAX; at++)
-		if (!VEC_PUSH(&client->typed, *at))
-			return;
-	if (client->console)
-		lws_callback_on_writable(client->console);
+	lives_prefer(server_of(client->wsi)->lives,
+		     (uint64_t)json_integer_value(json_object_get(message, "stream")), ranges,
+		     n);
 }
 
 static void handle_message(struct ws_client *client, const char *text, size_t length)
 {
 	AUTO(own_json) json_t *message = json_loadb(text, length, 0, NULL);
 	const char *type = json_string_value(json_object_get(message, "type"));
+	const char *vm = json_string_value(json_object_get(message, "vm"));
+	const json_t *data = json_object_get(message, "data");
 	if (!type)
 		return;
 	if (!strcmp(type, "console"))
-		open_console(client, json_string_value(json_object_get(message, "vm")));
-	else if (!strcmp(type, "input"))
-		type_into_console(client, json_string_value(json_object_get(message, "data")));
+		ws_pipe_open(client, WS_CONSOLE, vm);
+	else if (!strcmp(type, "screen"))
+		ws_pipe_open(client, WS_SCREEN, vm);
+	else if (!strcmp(type, "near"))
+		take_near(client, message);
+	else if (!strcmp(type, "input") && json_is_string(data))
+		ws_pipe_type(&client->pipes[WS_CONSOLE], json_string_value(data),
+			     json_string_length(data));
+}
+
+static void handle_bytes(struct ws_client *client, const char *bytes, size_t length)
+{
+	if (length && *bytes == WS_SCREEN)
+		ws_pipe_type(&client->pipes[WS_SCREEN], bytes + 1, length - 1);
 }
 
 /* Gathers the pieces of a message; -1 ends the connection of a client that sends too much. */
@@ -255,7 +137,10 @@ static int receive(struct ws_client *client, const void *bytes, size_t length)
 	memcpy(grown + client->in_bytes, bytes, length);
 	client->in_bytes += length;
 	if (lws_is_final_fragment(client->wsi) && !lws_remaining_packet_payload(client->wsi)) {
-		handle_message(client, client->in, client->in_bytes);
+		if (lws_frame_is_binary(client->wsi))
+			handle_bytes(client, client->in, client->in_bytes);
+		else
+			handle_message(client, client->in, client->in_bytes);
 		client->in_bytes = 0;
 	}
 	return 0;
@@ -320,7 +205,7 @@ void ws_vms_listed(struct server *server, json_t *document)
 			continue;
 		free(client->vms_sent);
 		client->vms_sent = strdup(text);
-		send_bytes(client, false, -1, text, strlen(text));
+		ws_send(client, false, -1, text, strlen(text));
 	}
 }
 
@@ -362,13 +247,12 @@ static void disconnect_client(struct lws *wsi, struct session *session)
 	while (*link != client)
 		link = &(*link)->next;
 	*link = client->next;
-	close_console(client);
+	ws_pipe_deinit(client);
 	while (client->first) {
 		struct out_message *message = client->first;
 		client->first = message->next;
 		free(message);
 	}
-	VEC_FREE(&client->typed);
 	free(client->vms_sent);
 	free(client->in);
 	free(client);

@@ -119,8 +119,10 @@ static void add_kernel(const struct command_params *params, struct command *comm
 	    !has_word(spec->append, "tsc_early_khz="))
 		snprintf(tsc, sizeof(tsc), " tsc_early_khz=%u", params->tsc_khz);
 	const char *console = has_word(spec->append, "console=") ? "" : "console=ttyS0 ";
+	/* The last console named is /dev/console: it stays the serial line. */
 	add(command, "-append");
-	add(command, "%s%s%s", console, spec->append ? spec->append : "", tsc);
+	add(command, "%s%s%s%s", spec->screen && spec->profile ? "console=tty0 " : "", console,
+	    spec->append ? spec->append : "", tsc);
 }
 
 /* Gives QEMU image i and returns its number as an fdset. */
@@ -177,6 +179,17 @@ static void add_network(const struct vm_spec *spec, struct command *command)
 	    is_microvm(spec) ? "virtio-net-device" : "virtio-net-pci");
 }
 
+/* The screen listens nowhere: viewers are handed to QEMU one by one (vm_screen). */
+static void add_screen(const struct vm_spec *spec, struct command *command)
+{
+	if (!spec->screen)
+		return;
+	add_pair(command, "-vnc", "none");
+	add_pair(command, "-device", "VGA");
+	add_pair(command, "-device", "qemu-xhci");
+	add_pair(command, "-device", "usb-tablet");
+}
+
 static void add_firmware(const struct command_params *params, struct command *command)
 {
 	const struct vm_spec *spec = params->spec;
@@ -188,7 +201,8 @@ static void add_firmware(const struct command_params *params, struct command *co
 		add(command, "-drive");
 		add(command, "if=pflash,unit=1,format=raw,file.locking=off,file=/dev/fdset/%u",
 		    set);
-	} else if ((spec->kernel || spec->restore) && spec->profile && !is_microvm(spec)) {
+	} else if ((spec->kernel || spec->restore) && spec->profile && !is_microvm(spec) &&
+		   !spec->screen) {
 		/* A tenth of a second faster than SeaBIOS. */
 		add_pair(command, "-bios", "qboot.rom");
 	}
@@ -204,6 +218,8 @@ static struct error *check_spec(const struct vm_spec *spec)
 	if (is_microvm(spec) && (spec->iso || (disks && !spec->kernel)))
 		return error_create(ERR_USAGE,
 				    "a microvm boots a kernel, not a disk or an ISO");
+	if (is_microvm(spec) && spec->screen)
+		return error_create(ERR_USAGE, "a microvm has no screen");
 	if (!spec->kernel && !disks && !spec->iso && !spec->uefi && !spec->restore)
 		return error_create(ERR_USAGE, "nothing to boot: no kernel, disk or ISO");
 	if (spec->mem_bytes < 1u << 20 || spec->mem_bytes % (1u << 20))
@@ -230,6 +246,7 @@ struct error *command_build(const struct command_params *params, struct command 
 	add_kernel(params, ret);
 	add_disks(params, ret);
 	add_network(spec, ret);
+	add_screen(spec, ret);
 	if (params->plugin)
 		add_pair(ret, "-plugin", params->plugin);
 	if (params->sandbox)

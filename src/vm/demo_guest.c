@@ -76,7 +76,7 @@ struct error *demo_guest_fill(const char *profile, bool is_kaslr, struct vm_spec
 	TRY(guests_folder(&folder));
 	TRY(load_profile(folder, name, ret));
 	bool pvh = json_is_true(json_object_get(ret->profile, "pvh")) && !is_kaslr &&
-		   text(ret, "vmlinux");
+		   !spec->screen && text(ret, "vmlinux");
 	const char *append_kaslr = text(ret, "append_kaslr");
 	TRY(file_path(folder, name, text(ret, pvh ? "vmlinux" : "vmlinuz"), &ret->kernel));
 	TRY(file_path(folder, name, text(ret, "initrd"), &ret->initrd));
@@ -85,7 +85,8 @@ struct error *demo_guest_fill(const char *profile, bool is_kaslr, struct vm_spec
 	if (!spec->append)
 		spec->append = is_kaslr && append_kaslr ? append_kaslr : text(ret, "append");
 	bool has_devices = spec->disks || spec->net || spec->forwards;
-	if (!spec->machine && !is_kaslr && !spec->is_i386 && !spec->iso)
+	/* A kernel sees a VGA screen only on q35, booted through its own real-mode code. */
+	if (!spec->machine && !is_kaslr && !spec->is_i386 && !spec->iso && !spec->screen)
 		spec->machine = text(ret, has_devices ? "machine_devices" : "machine");
 	const char *arch = text(ret, "arch");
 	spec->is_i386 = spec->is_i386 || (arch && !strcmp(arch, "i386"));

@@ -24,6 +24,7 @@ struct vm_spec {
 	const char *cpu; /* QEMU's CPU model; NULL: max for KVM, qemu64-like for TCG */
 	bool is_i386;
 	bool net; /* user networking */
+	bool screen; /* a VGA screen, keyboard and tablet, reached by vm_screen */
 	const char *const *forwards; /* "tcp::2222-:22", ends with NULL; implies net */
 	bool learn, offload; /* fail without the plugin; it is loaded anyway where it can be */
 	bool no_plugin;

@@ -9,7 +9,8 @@ OWN_DECLARE(own_json, json_t *, json_decref)
 
 /* ORDER spec fields: what is kept of a spec, by type. Kernel and initrd are in the RAM. */
 #define SPEC_TEXTS(X) X(accel) X(machine) X(cpu) X(profile) X(first_text) X(ready_text) X(iso)
-#define SPEC_FLAGS(X) X(uefi) X(snapshot) X(is_i386) X(net) X(no_plugin) X(no_powerdown)
+#define SPEC_FLAGS(X) \
+	X(uefi) X(snapshot) X(is_i386) X(net) X(screen) X(no_plugin) X(no_powerdown)
 #define SPEC_LISTS(X) X(disks) X(forwards) X(qemu_args)
 
 static json_t *list_to_json(const char *const *list)

@@ -207,14 +207,14 @@ static struct error *describe(const struct vm_spec *spec, const struct vm_start 
 	isolation_need(&parts->isolation, spec->kernel);
 	isolation_need(&parts->isolation, spec->initrd);
 	parts->document = json_pack(
-		"{s:s, s:s, s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:o, s:b}",
+		"{s:s, s:s, s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:o, s:b, s:b}",
 		"name", start->name, "state", "starting", "mem_bytes",
 		(json_int_t)spec->mem_bytes, "cpus", (int)spec->cpus, "accel",
 		vm_start_accel(start), "accel_why", start->accel_why, "machine",
 		command_machine(spec), "qemu", parts->qemu.path, "qemu_version", version,
 		"created", (json_int_t)time(NULL), "ram", ram_path, "i386", spec->is_i386,
 		"isolation", isolation_report(&parts->isolation), "no_powerdown",
-		spec->no_powerdown);
+		spec->no_powerdown, "screen", spec->screen);
 	if (!parts->document)
 		return error_create(ERR_MEMORY, "no memory for a description");
 	json_t *kept = NULL;

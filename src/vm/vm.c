@@ -230,9 +230,9 @@ struct error *vm_refresh(struct vm *vm)
 
 static json_t *list_entry(const json_t *document)
 {
-	static const char *const keys[] = { "name",   "pid",	 "state",	"mem_bytes",
-					    "cpus",   "accel",	 "profile",	"machine",
-					    "kernel", "boot_ms", "qemu_version" };
+	static const char *const keys[] = { "name",   "pid",	 "state",	 "mem_bytes",
+					    "cpus",   "accel",	 "profile",	 "machine",
+					    "kernel", "boot_ms", "qemu_version", "screen" };
 	json_t *entry = json_object();
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
 		json_t *value = json_object_get(document, keys[i]);

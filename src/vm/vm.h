@@ -48,6 +48,10 @@ struct error *vm_resume(struct vm *vm);
 struct error *vm_reset(struct vm *vm);
 struct error *vm_stop(struct vm *vm, int grace_ms, const char **how_ret);
 
+/* Opens the VM's screen for one more viewer: *fd_ret is a connected stream that speaks RFB
+ * (VNC) without a password. Caller owns it. ERR_UNSUPPORTED for a VM without a screen. */
+struct error *vm_screen(struct vm *vm, int *fd_ret);
+
 /* All VMs: an array of objects with name, pid, state, mem_bytes, cpus, accel, ours. Includes
  * QEMUs started by others. Caller owns *ret. */
 struct error *vm_list(json_t **ret);
