@@ -137,7 +137,16 @@ struct gb_control {
 	uint64_t counts_ns; /* when that was, from the epoch */
 	uint64_t generation; /* bumped when block table and counts were cleared */
 	uint64_t heartbeat_ns; /* last pass of the plugin's helper thread, from the epoch */
-	uint8_t pad5[3368];
+
+	/* 728: who does the guest's work. P, twenty times a second. */
+	uint64_t vcpu_ns; /* processor time of all vCPU threads */
+	uint64_t offload_vcpu_ns; /* the part of it while offload was on */
+	uint64_t counted_vcpu_ns; /* the part of it while everything was counted... */
+	uint64_t counted_insns; /* ... and the guest instructions of that time */
+	uint64_t kernel_insns; /* guest instructions done by kernels, retired ones included */
+	uint64_t kernel_gpu_insns; /* the part of them done by the Pixel CPU service */
+	uint64_t kernel_ns; /* spent in kernels' callbacks */
+	uint8_t pad5[3312];
 };
 _Static_assert(sizeof(struct gb_control) == GB_PAGE, "gb_control is one page");
 _Static_assert(__builtin_offsetof(struct gb_control, ring_heads) == 64, "areas at 64");

@@ -49,12 +49,16 @@ void count_publish(void)
 		n_rows = GB_MAX_VCPUS;
 	for (int i = 0; i < n_rows; i++)
 		rows[i] = qemu_plugin_scoreboard_find(score, (unsigned)i);
-	uint64_t n_blocks = __atomic_load_n(&c->n_blocks, __ATOMIC_ACQUIRE);
+	const struct gb_block *blocks = (void *)(plugin.file + c->blocks.offset);
+	uint64_t n_blocks = __atomic_load_n(&c->n_blocks, __ATOMIC_ACQUIRE), insns = 0;
 	for (uint64_t block = 0; block < n_blocks; block++) {
-		uint64_t sum = sum_of(rows, n_rows, block);
-		if (sums()[block] != sum)
-			__atomic_store_n(&sums()[block], sum, __ATOMIC_RELAXED);
+		uint64_t sum = sum_of(rows, n_rows, block), before = sums()[block];
+		if (before == sum)
+			continue;
+		insns += (sum - before) * blocks[block].n_insns;
+		__atomic_store_n(&sums()[block], sum, __ATOMIC_RELAXED);
 	}
+	tally_counted(insns);
 	c->counts_ns = plugin_now_ns();
 	__atomic_store_n(&c->counts_seq, c->counts_seq + 1, __ATOMIC_RELEASE);
 }

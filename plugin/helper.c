@@ -18,7 +18,7 @@ static void publish_heads(void)
 static void *helper_main(void *unused)
 {
 	(void)unused;
-	uint64_t counted_ns = 0;
+	uint64_t counted_ns = 0, tallied_ns = 0;
 	for (;;) {
 		uint32_t mode = __atomic_load_n(&plugin.active.mode, __ATOMIC_RELAXED);
 		struct timespec nap = { 0, mode >= GB_MODE_BLOCK ? FAST_NS : SLOW_NS };
@@ -28,6 +28,10 @@ static void *helper_main(void *unused)
 		if (mode == GB_MODE_COUNT && now - counted_ns >= SLOW_NS) {
 			count_publish();
 			counted_ns = now;
+		}
+		if (now - tallied_ns >= SLOW_NS) {
+			tally_publish();
+			tallied_ns = now;
 		}
 		__atomic_store_n(&plugin.control->heartbeat_ns, now, __ATOMIC_RELAXED);
 	}

@@ -2,6 +2,8 @@
  * to its vCPU's thread; everything else says who may touch it. */
 #ifndef PLUGIN_INTERNAL_H
 #define PLUGIN_INTERNAL_H
+#include <time.h>
+
 #include "control.h"
 #include "kernel_abi.h"
 #include "qemu_api.h"
@@ -30,7 +32,15 @@ struct vcpu {
 	struct qemu_plugin_register *xmm[16];
 	struct qemu_plugin_register *cr3_reg, *cr4_reg, *cs_reg, *eflags_reg, *efer_reg;
 	bool present;
+	clockid_t clock; /* of the vCPU's thread; vCPUs that share a thread share it */
 	/* Offload. */
+	struct {
+		const void *head; /* NULL: none under way */
+		uint64_t start_ns, iterations; /* when it began, and the trip count then */
+		uint64_t passes; /* iterations until the next call */
+		const void *last; /* head of the last one, and the kernel's executions then */
+		uint64_t at;
+	} probe; /* one measurement of TCG: cost.c */
 	uint8_t *tables; /* room for gathered tables, GB_KERNEL_MAX_TABLE per stream */
 	uint8_t idle_entries[PLUGIN_IDLE_HEADS]; /* entries in a row that came to nothing */
 } __attribute__((aligned(128)));
@@ -58,6 +68,9 @@ struct plugin {
 extern struct plugin plugin;
 
 uint64_t plugin_now_ns(void); /* since the epoch */
+
+/* The block's instruction bytes, at most PLUGIN_MAX_BLOCK_BYTES; returns how many. */
+unsigned plugin_block_bytes(struct qemu_plugin_tb *tb, unsigned n_insns, uint8_t *to);
 
 /* Asks for a reset when glassbox wants something else than what is in force. Any vCPU thread.
  */
@@ -126,10 +139,26 @@ void code_pages_clear(void);
 void code_pages_mark(const void *host);
 bool code_pages_hold(uint64_t offset); /* in the RAM file */
 
+/* cost.c: what a kernel costs and saves; several vCPUs may touch it, each field atomically. */
+struct cost {
+	uint32_t tcg_sample_ps[4]; /* the last ones */
+	uint32_t n_samples;
+	uint32_t tcg_ps, native_ps, entry_ns; /* as in struct gb_kernel */
+	uint32_t gpu_ps, gpu_entry_ns;
+	uint32_t least; /* trip count from which it is worth while */
+	uint32_t tier;
+	uint32_t n_short;
+	uint64_t executions;
+	uint64_t window_entries, window_spent_ns, window_worth_ns;
+	uint32_t losing;
+	uint32_t lost; /* retired: never entered again */
+};
+
 /* kernels.c: native kernels in use. */
 struct loaded {
 	struct gb_kernel k; /* our copy; its statistics are not used */
 	struct gb_kernel *shared; /* where statistics go */
+	struct cost cost;
 	bool used;
 	uint8_t *image;
 	uint64_t image_bytes;
@@ -138,13 +167,18 @@ struct loaded {
 };
 void kernels_update(void);
 struct loaded *kernels_find(uint64_t gva, const uint8_t *bytes, unsigned n);
+bool kernels_may_begin(const uint8_t *bytes, unsigned n); /* false: kernels_find is NULL */
 
 /* offload.c: running them. */
 int offload_init(void);
 void offload_clear(void);
-void offload_translate(struct qemu_plugin_tb *tb, const uint8_t *bytes, unsigned n_bytes,
-		       unsigned n_insns);
+void offload_translate(struct qemu_plugin_tb *tb, unsigned n_insns);
 void offload_mark_gva(uint64_t gva);
+
+/* tally.c: who does the guest's work. Helper thread, but for tally_vcpu. */
+void tally_vcpu(struct vcpu *v); /* the vCPU's own thread */
+void tally_publish(void);
+void tally_counted(uint64_t insns); /* guest instructions since the last call */
 
 /* helper.c: the thread that publishes. */
 int helper_start(void);

@@ -101,6 +101,7 @@ enum gb_kernel_state {
 	GB_KERNEL_LOADED = 2, /* P copied the image; in use */
 	GB_KERNEL_REFUSED = 3, /* P: image or fields are not acceptable, reason in `refusal` */
 	GB_KERNEL_RETIRED = 4, /* G: stop using it; P stops at its next request */
+	GB_KERNEL_LOST = 5, /* P: it lost against TCG again and again; stays with QEMU */
 };
 
 /* One slot of the kernels area. Fields down to `refusal` are G's, the rest P's. */
@@ -116,7 +117,7 @@ struct gb_kernel {
 	uint64_t code_bytes;
 	uint32_t plan_offset, run_offset; /* entries inside the image */
 	uint32_t features; /* enum gb_kernel_features */
-	uint32_t min_iterations; /* below this TCG is quicker; 0: 64 */
+	uint32_t min_iterations; /* runs from this trip count on; 0: the plugin measures */
 	uint32_t loop_bytes; /* exact code bytes of the loop, contiguous in address */
 	uint32_t head_offset; /* of the head inside them */
 	uint32_t n_insns; /* guest instructions of one iteration, for the statistics */
@@ -129,14 +130,32 @@ struct gb_kernel {
 	uint64_t executions; /* entries that did at least one iteration */
 	uint64_t iterations; /* done here instead of under TCG */
 	uint64_t bytes; /* of all streams, iterations * width */
-	uint64_t ns; /* spent in callbacks of this kernel */
+	uint64_t ns; /* spent in callbacks that did work */
 	uint64_t entries; /* callbacks */
 	uint64_t heads; /* places in guest code where it is attached now */
 	uint64_t failures[GB_PLAN_REASONS]; /* by enum gb_plan_result */
-	uint8_t pad[712];
+	/* 1336: the cost model (plugin/cost.c) */
+	uint64_t idle_ns; /* spent in callbacks that did nothing */
+	int64_t saved_ns; /* iterations at TCG's measured price, less ns and idle_ns */
+	uint32_t tcg_now_ps; /* measured: one iteration under TCG, countdown included; 0: not
+				yet */
+	uint32_t native_ps; /* measured: one iteration here, page walks included */
+	uint32_t entry_ns; /* measured: what a call costs before the first iteration */
+	uint32_t least_now; /* trip count from which it runs here */
+	uint64_t gpu_executions, gpu_iterations, gpu_ns; /* the part done by the service */
+	uint64_t gpu_late,
+		gpu_failed; /* requests given up at their deadline; refused or lost */
+	uint32_t gpu_ps, gpu_entry_ns; /* measured: iteration, and request without iterations */
+	uint32_t tier; /* enum gb_tier of the last execution */
+	uint32_t tier_switches;
+	uint32_t losing; /* windows in a row that cost more than they saved */
+	uint32_t retirements;
+	uint8_t pad[616];
 };
 _Static_assert(sizeof(struct gb_kernel) == 2048, "gb_kernel is part of the file");
 _Static_assert(__builtin_offsetof(struct gb_kernel, refusal) == 1152, "statistics at 1152");
+
+enum gb_tier { GB_TIER_NONE = 0, GB_TIER_NATIVE = 1, GB_TIER_GPU = 2 };
 
 enum gb_kernel_refusal {
 	GB_REFUSAL_NONE = 0,

@@ -28,6 +28,34 @@ static bool host_has(uint32_t features)
 		__builtin_cpu_supports("avx512vl"));
 }
 
+/* Which two bytes a known loop head begins with: most blocks are told apart by one bit. */
+static uint64_t first_bytes[65536 / 64];
+
+static unsigned first_two(const uint8_t *bytes)
+{
+	return bytes[0] | (unsigned)bytes[1] << 8;
+}
+
+static void note_first_bytes(void)
+{
+	memset(first_bytes, 0, sizeof(first_bytes));
+	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++) {
+		const struct loaded *l = &kernels_loaded[i];
+		const uint8_t *head = l->k.loop + l->k.head_offset;
+		unsigned rest = l->k.loop_bytes - l->k.head_offset;
+		for (unsigned second = 0; l->used && second < 256; second++) {
+			uint8_t two[2] = { head[0], rest > 1 ? head[1] : (uint8_t)second };
+			first_bytes[first_two(two) / 64] |= 1ull << (first_two(two) % 64);
+		}
+	}
+}
+
+bool kernels_may_begin(const uint8_t *bytes, unsigned n)
+{
+	unsigned two = n > 1 ? first_two(bytes) : 0;
+	return n < 2 || (first_bytes[two / 64] >> (two % 64) & 1);
+}
+
 static const uint64_t ALL_REGISTERS = 0xffff, RSP = 1 << 4;
 
 static enum gb_kernel_refusal check(const struct gb_kernel *k)
@@ -69,7 +97,7 @@ static void unload(struct loaded *l)
 {
 	if (l->image)
 		munmap(l->image, l->image_bytes);
-	memset(l, 0, sizeof(*l));
+	memset(l, 0, sizeof(*l)); /* what was measured of it as well */
 }
 
 static void load(struct loaded *l, struct gb_kernel *slot)
@@ -101,6 +129,7 @@ void kernels_update(void)
 		else if (l->used)
 			slot->heads = 0;
 	}
+	note_first_bytes();
 }
 
 /* Whether a block that starts at gva with these bytes starts at the kernel's loop head. The

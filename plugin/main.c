@@ -43,7 +43,7 @@ static bool block_wanted(uint64_t gva)
 	return !r->range_end || (gva >= r->range_start && gva < r->range_end);
 }
 
-static unsigned block_bytes(struct qemu_plugin_tb *tb, unsigned n_insns, uint8_t *to)
+unsigned plugin_block_bytes(struct qemu_plugin_tb *tb, unsigned n_insns, uint8_t *to)
 {
 	unsigned n = 0;
 	for (unsigned i = 0; i < n_insns; i++)
@@ -52,27 +52,11 @@ static unsigned block_bytes(struct qemu_plugin_tb *tb, unsigned n_insns, uint8_t
 	return n;
 }
 
-static void on_translate(QEMU_TB_ARGS)
+static void watch_block(struct qemu_plugin_tb *tb, unsigned n_insns)
 {
-	unsigned n_insns = (unsigned)qemu_plugin_tb_n_insns(tb);
 	uint64_t gva = qemu_plugin_tb_vaddr(tb);
 	uint8_t bytes[PLUGIN_MAX_BLOCK_BYTES];
-	plugin_poll();
-	__atomic_fetch_add(&plugin.control->translations, 1, __ATOMIC_RELAXED);
-	if (!n_insns || n_insns > PLUGIN_MAX_BLOCK_INSNS)
-		return;
-	if (plugin.active.mode >= GB_MODE_BLOCK && gva >> 63)
-		watch_cr3_writes(tb, n_insns);
-	bool watched = plugin.active.mode != GB_MODE_OFF && block_wanted(gva);
-	if (!watched && !plugin.active.offload)
-		return;
-	unsigned n_bytes = block_bytes(tb, n_insns, bytes);
-#if GB_API >= 7
-	if (plugin.active.offload)
-		offload_translate(tb, bytes, n_bytes, n_insns);
-#endif
-	if (!watched)
-		return;
+	unsigned n_bytes = plugin_block_bytes(tb, n_insns, bytes);
 	uint64_t gpa = ram_gpa(qemu_plugin_insn_haddr(qemu_plugin_tb_get_insn(tb, 0)));
 	uint32_t block =
 		blocks_add(gva, gpa, bytes, n_bytes, n_insns, gva >> 63 ? 0 : registers_cr3());
@@ -82,6 +66,24 @@ static void on_translate(QEMU_TB_ARGS)
 		count_instrument(tb, block);
 	else
 		watch_instrument(tb, block, n_insns);
+}
+
+static void on_translate(QEMU_TB_ARGS)
+{
+	unsigned n_insns = (unsigned)qemu_plugin_tb_n_insns(tb);
+	uint64_t gva = qemu_plugin_tb_vaddr(tb);
+	plugin_poll();
+	__atomic_fetch_add(&plugin.control->translations, 1, __ATOMIC_RELAXED);
+	if (!n_insns || n_insns > PLUGIN_MAX_BLOCK_INSNS)
+		return;
+	if (plugin.active.mode >= GB_MODE_BLOCK && gva >> 63)
+		watch_cr3_writes(tb, n_insns);
+#if GB_API >= 7
+	if (plugin.active.offload)
+		offload_translate(tb, n_insns);
+#endif
+	if (plugin.active.mode != GB_MODE_OFF && block_wanted(gva))
+		watch_block(tb, n_insns);
 }
 
 static void on_idle(QEMU_VCPU_ARGS)
@@ -226,6 +228,7 @@ static void on_vcpu_init(QEMU_VCPU_ARGS)
 		helper_start();
 	}
 	registers_find(&plugin.vcpu[vcpu]);
+	tally_vcpu(&plugin.vcpu[vcpu]);
 	plugin.vcpu[vcpu].tables = reserve_tables();
 	__atomic_store_n(&plugin.vcpu[vcpu].present, true, __ATOMIC_RELEASE);
 }

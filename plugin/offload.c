@@ -13,7 +13,7 @@
  *      back to the head if there are more.
  *
  * Nothing here takes a lock, allocates or calls into the system, except reading the clock. */
-#include "internal.h"
+#include "cost.h"
 #include "walk.h"
 
 #include <string.h>
@@ -30,7 +30,6 @@ enum {
 	FLAG_TRAP = 1 << 8,
 	EFER_LONG = 1 << 10,
 	CR4_LA57 = 1 << 12,
-	DEFAULT_MIN = 64
 };
 static const uint64_t CR3_ADDRESS = 0x000ffffffffff000ull;
 static const uint64_t CREDIT_SPENT = 1ull << 63; /* "below zero" of the unsigned credit */
@@ -54,9 +53,11 @@ struct entry { /* one callback */
 	struct gb_plan plan;
 	uint64_t todo; /* iterations still to be done here */
 	uint64_t done;
-	uint64_t start_ns;
+	uint64_t start_ns; /* of the call */
+	uint64_t run_ns; /* of the iterations with their page walks */
 	enum gb_plan_result stop; /* why it ended; GO: all done, slice over or straddling */
 	uint64_t skip; /* passes until it is worth asking again */
+	bool probing; /* they are being timed */
 };
 
 int offload_init(void)
@@ -157,7 +158,6 @@ static bool stream_is_sane(const struct gb_stream *s)
 
 static enum gb_plan_result make_plan(struct entry *e)
 {
-	uint32_t least = e->l->k.min_iterations ? e->l->k.min_iterations : DEFAULT_MIN;
 	e->plan.n_streams = 0;
 	e->plan.iterations = 0;
 	enum gb_plan_result result = (enum gb_plan_result)e->l->plan(&e->regs, &e->plan);
@@ -165,7 +165,8 @@ static enum gb_plan_result make_plan(struct entry *e)
 		return GB_PLAN_BAD;
 	if (result != GB_PLAN_GO)
 		return result;
-	if (e->plan.iterations < least) {
+	if (e->plan.iterations < cost_least(e->l) || e->plan.iterations < 2) {
+		cost_short(e->l);
 		e->skip = e->plan.iterations;
 		return GB_PLAN_SHORT;
 	}
@@ -295,25 +296,33 @@ static uint64_t passes_to_next_page(const struct entry *e)
 
 static void run_slice(struct entry *e)
 {
+	uint64_t before_ns = plugin_now_ns();
 	uint64_t slice_ns = (plugin.active.slice_us ? plugin.active.slice_us : 1000) * 1000ull;
 	while (run_chunk(e))
 		if (plugin_now_ns() - e->start_ns >= slice_ns)
 			break;
 	if (e->stop == GB_PLAN_CODE)
 		e->skip = passes_to_next_page(e);
+	e->run_ns = plugin_now_ns() - before_ns;
 }
 
 static void count_work(struct entry *e)
 {
 	struct gb_kernel *shared = e->l->shared;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, ns = plugin_now_ns() - e->start_ns;
 	for (uint32_t i = 0; i < e->plan.n_streams; i++)
 		if (e->plan.stream[i].stride)
 			bytes += e->done * e->plan.stream[i].width;
 	add(&shared->executions, 1);
 	add(&shared->iterations, e->done);
 	add(&shared->bytes, bytes);
-	add(&shared->ns, plugin_now_ns() - e->start_ns);
+	add(&shared->ns, ns);
+	add(&plugin.control->kernel_ns, ns);
+	add(&plugin.control->kernel_insns, e->done * e->l->k.n_insns);
+	cost_executed(e->l, &(struct cost_execution){ .tier = GB_TIER_NATIVE,
+						      .iterations = e->done,
+						      .entry_ns = ns - e->run_ns,
+						      .run_ns = e->run_ns });
 }
 
 /* A head that keeps coming to nothing is asked ever more rarely. */
@@ -330,6 +339,16 @@ static uint64_t back_off(struct entry *e)
 	return e->skip > pause ? e->skip : pause;
 }
 
+/* A measurement of TCG ends, or begins: then the guest goes on alone for a while. */
+static bool measure_tcg(struct entry *e)
+{
+	if (e->v->probe.head == e->head)
+		cost_probe_end(e->l, e->v, e->plan.iterations, e->start_ns);
+	e->skip = cost_probe_begin(e->l, e->v, e->head, e->plan.iterations);
+	e->probing = e->skip;
+	return e->probing;
+}
+
 static void enter(struct entry *e)
 {
 	e->stop = check_mode(e);
@@ -339,14 +358,29 @@ static void enter(struct entry *e)
 		return;
 	read_inputs(e);
 	e->stop = make_plan(e);
-	if (e->stop != GB_PLAN_GO)
+	if (e->stop != GB_PLAN_GO || measure_tcg(e))
 		return;
-	e->start_ns = plugin_now_ns();
 	run_slice(e);
 	if (!e->done)
 		return;
 	write_outputs(e);
 	count_work(e);
+}
+
+static uint64_t call(struct entry *e)
+{
+	if (__atomic_load_n(&e->l->cost.lost, __ATOMIC_RELAXED))
+		return CREDIT_SPENT / 2;
+	e->start_ns = plugin_now_ns();
+	enter(e);
+	add(&e->l->shared->entries, 1);
+	if (e->stop != GB_PLAN_GO)
+		add(&e->l->shared->failures[e->stop], 1);
+	if (e->probing)
+		return e->skip - 1;
+	if (!e->done)
+		cost_idle(e->l, plugin_now_ns() - e->start_ns);
+	return back_off(e);
 }
 
 static void on_head(unsigned vcpu, void *user)
@@ -355,31 +389,42 @@ static void on_head(unsigned vcpu, void *user)
 	e.head = user;
 	e.l = e.head->kernel;
 	e.v = &plugin.vcpu[vcpu];
-	e.done = e.todo = e.skip = 0;
-	enter(&e);
-	add(&e.l->shared->entries, 1);
-	if (e.stop != GB_PLAN_GO)
-		add(&e.l->shared->failures[e.stop], 1);
+	e.done = e.todo = e.skip = e.run_ns = 0;
+	e.probing = false;
 	uint64_t *credit =
 		(uint64_t *)qemu_plugin_scoreboard_find(credits, vcpu) + (e.head - heads);
-	*credit = back_off(&e);
+	*credit = call(&e);
 }
 
-/* Marks the pages of a block as code and, if it begins a kernel's loop, attaches to it. */
-void offload_translate(struct qemu_plugin_tb *tb, const uint8_t *bytes, unsigned n_bytes,
-		       unsigned n_insns)
+/* A block lies in one page or two. */
+static void mark_pages(const struct qemu_plugin_tb *tb, unsigned n_insns)
+{
+	const struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, n_insns - 1);
+	void *first = qemu_plugin_insn_haddr(qemu_plugin_tb_get_insn(tb, 0));
+	uint64_t start = qemu_plugin_tb_vaddr(tb);
+	uint64_t end = qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last) - 1;
+	if (first)
+		code_pages_mark(first);
+	if (start / GB_PAGE == end / GB_PAGE)
+		return;
+	void *second = qemu_plugin_insn_haddr(last);
+	if (second && qemu_plugin_insn_vaddr(last) / GB_PAGE == end / GB_PAGE)
+		code_pages_mark(second);
+	else
+		offload_mark_gva(end & ~(uint64_t)(GB_PAGE - 1));
+}
+
+/* Marks the pages of a block as code and, if it begins a kernel's loop, attaches to it. Most
+ * blocks do not begin like any known loop: they cost no more than the look at two bytes. */
+void offload_translate(struct qemu_plugin_tb *tb, unsigned n_insns)
 {
 	uint64_t gva = qemu_plugin_tb_vaddr(tb);
-	for (unsigned i = 0; i < n_insns; i++) {
-		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-		uint8_t *host = qemu_plugin_insn_haddr(insn);
-		if (!host)
-			continue;
-		code_pages_mark(host);
-		uint64_t at = qemu_plugin_insn_vaddr(insn) & (GB_PAGE - 1);
-		if (at + qemu_plugin_insn_size(insn) > GB_PAGE)
-			offload_mark_gva(qemu_plugin_insn_vaddr(insn) + GB_PAGE);
-	}
+	uint8_t bytes[PLUGIN_MAX_BLOCK_BYTES];
+	mark_pages(tb, n_insns);
+	size_t n = qemu_plugin_insn_data(qemu_plugin_tb_get_insn(tb, 0), bytes, 15);
+	if (n > 1 && !kernels_may_begin(bytes, (unsigned)n))
+		return;
+	unsigned n_bytes = plugin_block_bytes(tb, n_insns, bytes);
 	struct loaded *l = kernels_find(gva, bytes, n_bytes);
 	unsigned index = l ? __atomic_fetch_add(&n_heads, 1, __ATOMIC_RELAXED) : MAX_HEADS;
 	if (index >= MAX_HEADS)

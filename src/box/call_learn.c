@@ -14,6 +14,7 @@
 #include "guest/guest.h"
 #include "guest/space.h"
 #include "learn/library.h"
+#include "offload/report.h"
 #include "offload/slots.h"
 #include "trace/source.h"
 
@@ -29,17 +30,7 @@ static void merge_slot(json_t *row, const struct gb_kernel *slot)
 	snprintf(id, sizeof(id), "%016llx", (unsigned long long)slot->id);
 	if (!have || strncmp(have, id, 16) != 0)
 		return;
-	json_object_set_new(row, "executions", json_integer((json_int_t)slot->executions));
-	json_object_set_new(row, "tier", json_string("native"));
-	json_object_set_new(row, "state",
-			    json_string(slot->state == GB_KERNEL_LOADED	   ? "loaded"
-					: slot->state == GB_KERNEL_READY   ? "waiting"
-					: slot->state == GB_KERNEL_RETIRED ? "retired"
-									   : "refused"));
-	if (slot->tcg_ps && slot->iterations && slot->ns)
-		json_object_set_new(row, "speedup",
-				    json_real((double)slot->tcg_ps * (double)slot->iterations /
-					      ((double)slot->ns * 1000.0)));
+	offload_slot_fields(row, slot);
 }
 
 static struct error *merge_vm(const char *vm, json_t *rows)
@@ -318,6 +309,24 @@ static struct error *hot_loops(struct call_context *context, json_t **ret)
 	return call_hot.run(&hot, ret);
 }
 
+/* Loops that are hot again get another chance, should their kernels have lost here before. */
+static struct error *forgive(struct call_context *context, const json_t *rows)
+{
+	char path[256];
+	AUTO(own_trace_source) struct trace_source *source = NULL;
+	size_t i;
+	json_t *row;
+	trace_source_path(target_name(context->target), path, sizeof(path));
+	TRY(trace_source_open(path, &source));
+	json_array_foreach((json_t *)(uintptr_t)rows, i, row)
+	{
+		const char *id = json_string_value(json_object_get(row, "id"));
+		if (id)
+			TRY(offload_forgive(source, offload_short_id(id)));
+	}
+	return NULL;
+}
+
 static struct error *run_learn(struct call_context *context, json_t **ret)
 {
 	struct guest *guest = NULL;
@@ -332,7 +341,9 @@ static struct error *run_learn(struct call_context *context, json_t **ret)
 	TRY(hot_loops(context, &loops));
 	json_array_foreach(loops, i, loop) TRY(add_candidate(context, guest, loop, candidates));
 	TRY(run_learner(candidates, results, NULL));
-	return read_rows(results, ret);
+	TRY(read_rows(results, ret));
+	error_destroy(forgive(context, *ret)); /* a VM that cannot offload has none */
+	return NULL;
 }
 
 static const struct call_param learn_params[] = {

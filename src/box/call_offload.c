@@ -4,60 +4,15 @@
 #include "base/error.h"
 #include "base/phys_mem.h"
 #include "base/vec.h"
+#include "box/call_offload.h"
 #include "box/calls.h"
 #include "box/guest_call.h"
 #include "box/target.h"
 #include "learn/library.h"
 #include "offload/from_library.h"
+#include "offload/report.h"
 #include "offload/slots.h"
 #include "trace/source.h"
-
-static json_t *failures_json(const struct gb_kernel *slot)
-{
-	json_t *failures = json_object();
-	for (unsigned i = 1; i < GB_PLAN_REASONS; i++)
-		if (slot->failures[i])
-			json_object_set_new(failures, offload_reason(i),
-					    json_integer((json_int_t)slot->failures[i]));
-	return failures;
-}
-
-static const char *state_word(const struct gb_kernel *slot)
-{
-	switch (slot->state) {
-	case GB_KERNEL_READY:
-		return "waiting";
-	case GB_KERNEL_LOADED:
-		return slot->heads ? "attached" : "loaded";
-	default:
-		return "refused";
-	}
-}
-
-static json_t *slot_json(const struct gb_kernel *slot)
-{
-	const char *refusal = offload_refusal(slot->refusal);
-	return json_pack("{s:o, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "id",
-			 call_hex(slot->id), "state", state_word(slot), "reason", refusal,
-			 "heads", (json_int_t)slot->heads, "entries", (json_int_t)slot->entries,
-			 "executions", (json_int_t)slot->executions, "iterations",
-			 (json_int_t)slot->iterations, "instructions",
-			 (json_int_t)(slot->iterations * slot->n_insns), "bytes",
-			 (json_int_t)slot->bytes, "ns", (json_int_t)slot->ns, "failures",
-			 failures_json(slot));
-}
-
-static struct error *add_slots(struct trace_source *source, json_t *list)
-{
-	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++) {
-		struct gb_kernel slot;
-		bool used;
-		TRY(offload_slot(source, i, &slot, &used));
-		if (used)
-			TRY(json_list_add(list, slot_json(&slot)));
-	}
-	return NULL;
-}
 
 /* The plugin is told where RAM lies, so that memory above the PCI hole is served as well. */
 static struct error *tell_ram(struct call_context *context, struct trace_source *source)
@@ -82,28 +37,54 @@ static struct error *switch_on(struct call_context *context, struct trace_source
 	TRY(library_open(call_string(context, "library"), &library));
 	TRY(offload_put_library(source, library, &n, left_out_ret));
 	TRY(tell_ram(context, source));
+	TRY(offload_calibrate(source));
 	return offload_switch(source, true);
+}
+
+static struct error *open_source(struct target *target, struct trace_source **ret)
+{
+	char path[256];
+	trace_source_path(target_name(target), path, sizeof(path));
+	return trace_source_open(path, ret);
+}
+
+static struct error *report(struct target *target, struct trace_source *source, json_t **ret)
+{
+	AUTO(own_json) json_t *document = NULL;
+	TRY(offload_report(source, &document));
+	json_object_set_new(document, "vm", json_string(target_name(target)));
+	*ret = TAKE(document);
+	return NULL;
+}
+
+struct error *hybrid_report(struct target *target, json_t **ret)
+{
+	AUTO(own_trace_source) struct trace_source *source = NULL;
+	TRY(open_source(target, &source));
+	return report(target, source, ret);
+}
+
+static struct error *run_hybrid(struct call_context *context, json_t **ret)
+{
+	return hybrid_report(context->target, ret);
 }
 
 static struct error *run_offload(struct call_context *context, json_t **ret)
 {
 	AUTO(own_trace_source) struct trace_source *source = NULL;
-	AUTO(own_json) json_t *left_out = NULL, *kernels = json_array();
+	AUTO(own_json) json_t *left_out = json_array(), *document = NULL;
 	const char *wanted = call_string(context, "state");
-	struct gb_control state;
-	char path[256];
-	trace_source_path(target_name(context->target), path, sizeof(path));
-	TRY(trace_source_open(path, &source));
-	if (wanted && !strcmp(wanted, "on"))
+	TRY(open_source(context->target, &source));
+	if (wanted && !strcmp(wanted, "on")) {
+		json_decref(TAKE(left_out));
 		TRY(switch_on(context, source, &left_out));
+	}
 	if (wanted && !strcmp(wanted, "off"))
 		TRY(offload_switch(source, false));
-	TRY(trace_source_state(source, &state));
-	TRY(add_slots(source, kernels));
-	*ret = json_pack("{s:s, s:s, s:O, s:o}", "vm", target_name(context->target), "offload",
-			 state.offload ? "on" : "off", "kernels", kernels, "left_out",
-			 left_out ? json_incref(left_out) : json_array());
-	return *ret ? NULL : error_create(ERR_MEMORY, "out of memory");
+	TRY(report(context->target, source, &document));
+	json_object_set(document, "left_out", left_out);
+	*ret = TAKE(document);
+	return NULL;
 }
 
 static const struct call_param offload_params[] = {
@@ -130,4 +111,18 @@ const struct call call_offload = {
 	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES,
 	.params = offload_params,
 	.run = run_offload,
+};
+
+const struct call call_hybrid = {
+	.name = "hybrid",
+	.group = "learning",
+	.summary = "who does the guest's work: QEMU or the Pixel CPU",
+	.details =
+		"Changes nothing. `share`: percent of the guest's instructions done by QEMU "
+		"and "
+		"by\nkernels since offload was first switched on; `kernels`: what each of them "
+		"did, what it\ncosts, what it saved, and why its guard failed.",
+	.examples = "  glassbox hybrid demo\n  glassbox hybrid demo --json",
+	.flags = CALL_TARGET | CALL_LIVE_ONLY,
+	.run = run_hybrid,
 };

@@ -57,6 +57,7 @@ const struct call *const call_table[] = {
 	/* learning */
 	&call_hot,
 	&call_offload,
+	&call_hybrid,
 	&call_trace,
 	&call_learn,
 	&call_kernels,

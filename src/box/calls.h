@@ -81,6 +81,7 @@ extern const struct call call_type;
 extern const struct call call_vtop;
 
 /* call_offload.c */
+extern const struct call call_hybrid;
 extern const struct call call_offload;
 
 /* call_trace.c */

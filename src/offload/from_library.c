@@ -34,14 +34,6 @@ static uint32_t hex_bytes(const char *text, uint8_t *to, size_t capacity)
 	return n;
 }
 
-/* The first 16 digits of the id, as the slot's number. */
-static uint64_t short_id(const char *id)
-{
-	char text[17] = "";
-	strncpy(text, id, 16);
-	return strtoull(text, NULL, 16);
-}
-
 static struct error *put_document(struct trace_source *source, const json_t *doc,
 				  const char *id, size_t *n_ret)
 {
@@ -49,7 +41,7 @@ static struct error *put_document(struct trace_source *source, const json_t *doc
 	struct mcode_image image = { 0 };
 	uint8_t loop[GB_KERNEL_MAX_LOOP_BYTES];
 	const json_t *code = json_object_get(doc, "code");
-	struct offload_kernel k = { .id = short_id(id), .loop = loop, .image = &image };
+	struct offload_kernel k = { .id = offload_short_id(id), .loop = loop, .image = &image };
 	k.loop_bytes = hex_bytes(json_string_value(json_object_get(code, "bytes")), loop,
 				 sizeof(loop));
 	k.head_offset = (uint32_t)json_integer_value(json_object_get(code, "head_offset"));
@@ -82,7 +74,7 @@ static struct error *put_row(struct trace_source *source, struct library *librar
 			     const char *id, size_t *n_ret)
 {
 	AUTO(own_json) json_t *doc = NULL;
-	if (in_slot_already(source, short_id(id)))
+	if (in_slot_already(source, offload_short_id(id)))
 		return NULL;
 	TRY(library_load(library, id, &doc));
 	return put_document(source, doc, id, n_ret);

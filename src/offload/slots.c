@@ -1,6 +1,8 @@
 #include "offload/slots.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "mcode/native.h"
@@ -44,7 +46,7 @@ struct error *offload_slot(struct trace_source *source, unsigned index, struct g
 		return error_create(ERR_NOT_FOUND, "no kernel slot %u", index);
 	TRY(trace_source_read(source, slot_offset(&state, index), ret, sizeof(*ret)));
 	*used_ret = ret->state == GB_KERNEL_READY || ret->state == GB_KERNEL_LOADED ||
-		    ret->state == GB_KERNEL_REFUSED;
+		    ret->state == GB_KERNEL_REFUSED || ret->state == GB_KERNEL_LOST;
 	return NULL;
 }
 
@@ -155,6 +157,22 @@ struct error *offload_put(struct trace_source *source, const struct offload_kern
 	return NULL;
 }
 
+struct error *offload_forgive(struct trace_source *source, uint64_t id)
+{
+	struct gb_control state;
+	uint32_t retired = GB_KERNEL_RETIRED;
+	TRY(read_state(source, &state));
+	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++) {
+		struct gb_kernel slot;
+		bool used;
+		TRY(offload_slot(source, i, &slot, &used));
+		if (used && slot.id == id && slot.state == GB_KERNEL_LOST)
+			TRY(trace_source_write(source, slot_offset(&state, i), &retired,
+					       sizeof(retired)));
+	}
+	return NULL;
+}
+
 struct error *offload_clear_slots(struct trace_source *source)
 {
 	struct gb_control state;
@@ -184,6 +202,21 @@ struct error *offload_ram(struct trace_source *source, const uint64_t (*segments
 				  sizeof(count));
 }
 
+/* Long enough for several copies of the counts, which come every 50 ms. */
+struct error *offload_calibrate(struct trace_source *source)
+{
+	enum { ENOUGH_NS = 20 * 1000 * 1000, WATCH_MS = 300 };
+	struct gb_control state;
+	TRY(read_state(source, &state));
+	if (state.request.mode != GB_MODE_OFF || state.request.offload ||
+	    state.counted_vcpu_ns >= ENOUGH_NS)
+		return NULL;
+	struct gb_request before = state.request, counting = { .mode = GB_MODE_COUNT };
+	TRY(trace_source_request(source, &counting, REQUEST_MS));
+	nanosleep(&(struct timespec){ 0, WATCH_MS * 1000000L }, NULL);
+	return trace_source_request(source, &before, REQUEST_MS);
+}
+
 struct error *offload_switch(struct trace_source *source, bool on)
 {
 	struct gb_control state;
@@ -191,6 +224,13 @@ struct error *offload_switch(struct trace_source *source, bool on)
 	struct gb_request request = state.request;
 	request.offload = on ? GB_OFFLOAD_ON : GB_OFFLOAD_OFF;
 	return trace_source_request(source, &request, REQUEST_MS);
+}
+
+uint64_t offload_short_id(const char *id)
+{
+	char text[17] = "";
+	strncpy(text, id, 16);
+	return strtoull(text, NULL, 16);
 }
 
 const char *offload_reason(unsigned plan_result)

@@ -33,11 +33,18 @@ struct error *offload_check(struct trace_source *source);
 struct error *offload_put(struct trace_source *source, const struct offload_kernel *kernels,
 			  size_t n, size_t *n_ret);
 
+/* A kernel that lost against TCG may be put again: it was learned anew. */
+struct error *offload_forgive(struct trace_source *source, uint64_t id);
+
 /* Takes every kernel out; the plugin forgets them at the next switch. */
 struct error *offload_clear_slots(struct trace_source *source);
 
 /* Tells the plugin where RAM lies, from (gpa, bytes, file offset) triples. */
 struct error *offload_ram(struct trace_source *source, const uint64_t (*segments)[3], size_t n);
+
+/* Finds out how fast QEMU does guest instructions, by counting for a third of a second, unless
+ * that is known or somebody is watching. What the guest does not do meanwhile stays unknown. */
+struct error *offload_calibrate(struct trace_source *source);
 
 /* Switches, and makes the plugin take over what was put. The watching mode stays as it is. */
 struct error *offload_switch(struct trace_source *source, bool on);
@@ -45,6 +52,9 @@ struct error *offload_switch(struct trace_source *source, bool on);
 /* A slot as it is now; false: empty. */
 struct error *offload_slot(struct trace_source *source, unsigned index, struct gb_kernel *ret,
 			   bool *used_ret);
+
+/* The first 16 digits of a kernel's id, as the slot's number. */
+uint64_t offload_short_id(const char *id);
 
 /* Words for a plan result and for a refusal. */
 const char *offload_reason(unsigned plan_result);

@@ -1,0 +1,170 @@
+/* What a kernel costs and saves, measured where it runs, and what follows from it.
+ *
+ *   TCG's price    now and then a head is left alone for some hundred iterations and the time
+ *                  until the next call is taken: `tcg_ps`, the least of the last four.
+ *   our price      of a call before its first iteration (`entry_ns`), of an iteration with its
+ *                  share of page walks (`native_ps`), both smoothed.
+ *   threshold      entry_ns / (tcg_ps - native_ps) iterations are where both are even; a kernel
+ *                  runs from half as many more on. A slot with a minimum of its own keeps it.
+ *   retirement     calls are added up in windows; LOSING windows in a row whose calls cost more
+ *                  than their iterations would have cost under TCG end the kernel here.
+ *
+ * Thread: vCPU threads. Fields are read and written one by one, relaxed: two vCPUs that update
+ * one at a time may lose an update, which changes an average by a sample. */
+#include "cost.h"
+
+enum {
+	PROBE_LEAST = 256, /* trip count that is worth a measurement */
+	PROBE_PASSES = 1024,
+	PROBE_EVERY = 256, /* executions, after the first samples */
+	WINDOW = 256, /* calls */
+	LOSING = 4, /* windows */
+	OWN_LEAST = 64, /* before anything is measured */
+	LEAST_LEAST = 16,
+	MOST_LEAST = 4096,
+	CALL_NS = 60, /* of a call, outside our own clock readings */
+};
+
+static void set(uint32_t *to, uint64_t value)
+{
+	__atomic_store_n(to, value < UINT32_MAX ? (uint32_t)value : UINT32_MAX,
+			 __ATOMIC_RELAXED);
+}
+
+/* The first sample as it is, then an eighth of each. */
+static void smooth(uint32_t *average, uint64_t sample)
+{
+	uint64_t old = *average;
+	set(average, old ? (7 * old + sample + 4) / 8 : sample ? sample : 1);
+}
+
+static void choose_least(struct cost *c)
+{
+	if (!c->tcg_ps || !c->native_ps)
+		return;
+	uint64_t least = MOST_LEAST;
+	if (c->tcg_ps > c->native_ps)
+		least = 1500ull * (c->entry_ns + CALL_NS) / (c->tcg_ps - c->native_ps);
+	least = least < LEAST_LEAST ? LEAST_LEAST : least;
+	set(&c->least, least > MOST_LEAST ? MOST_LEAST : least);
+}
+
+static void publish(struct loaded *l)
+{
+	const struct cost *c = &l->cost;
+	struct gb_kernel *to = l->shared;
+	set(&to->tcg_now_ps, c->tcg_ps);
+	set(&to->native_ps, c->native_ps);
+	set(&to->entry_ns, c->entry_ns);
+	set(&to->gpu_ps, c->gpu_ps);
+	set(&to->gpu_entry_ns, c->gpu_entry_ns);
+	set(&to->least_now, cost_least(l));
+	set(&to->losing, c->losing);
+}
+
+uint64_t cost_least(const struct loaded *l)
+{
+	if (l->k.min_iterations)
+		return l->k.min_iterations;
+	return l->cost.least ? l->cost.least : OWN_LEAST;
+}
+
+void cost_short(struct loaded *l)
+{
+	if (++l->cost.n_short % WINDOW == 0)
+		set(&l->cost.least, 0); /* a threshold that was measured wrongly ends here */
+}
+
+uint64_t cost_probe_begin(struct loaded *l, struct vcpu *v, const void *head,
+			  uint64_t iterations)
+{
+	const struct cost *c = &l->cost;
+	if (iterations < PROBE_LEAST || (c->n_samples >= 4 && c->executions % PROBE_EVERY))
+		return 0;
+	if (v->probe.at == c->executions + 1 && v->probe.last == head)
+		return 0; /* once per execution */
+	uint64_t passes = iterations / 8 < PROBE_PASSES ? iterations / 8 : PROBE_PASSES;
+	v->probe.at = c->executions + 1;
+	v->probe.head = v->probe.last = head;
+	v->probe.iterations = iterations;
+	v->probe.passes = passes;
+	v->probe.start_ns = plugin_now_ns();
+	return passes;
+}
+
+static uint32_t least_sample(const struct cost *c)
+{
+	uint32_t least = UINT32_MAX;
+	for (uint32_t i = 0; i < c->n_samples && i < 4; i++)
+		least = c->tcg_sample_ps[i] < least ? c->tcg_sample_ps[i] : least;
+	return least;
+}
+
+void cost_probe_end(struct loaded *l, struct vcpu *v, uint64_t iterations, uint64_t now_ns)
+{
+	struct cost *c = &l->cost;
+	v->probe.head = NULL;
+	if (iterations + v->probe.passes != v->probe.iterations)
+		return; /* another run of the loop */
+	uint64_t ns = now_ns - v->probe.start_ns;
+	set(&c->tcg_sample_ps[c->n_samples % 4], ns * 1000 / v->probe.passes);
+	c->n_samples++;
+	set(&c->tcg_ps, least_sample(c));
+	choose_least(c);
+}
+
+/* Adds a call to the window; at its end the kernel has won or lost. */
+static void weigh(struct loaded *l, uint64_t spent_ns, uint64_t worth_ns)
+{
+	struct cost *c = &l->cost;
+	c->window_spent_ns += spent_ns + CALL_NS;
+	c->window_worth_ns += worth_ns;
+	if (++c->window_entries < WINDOW)
+		return;
+	bool lost = c->tcg_ps && c->window_spent_ns > c->window_worth_ns;
+	set(&c->losing, lost ? c->losing + 1 : 0);
+	c->window_entries = c->window_spent_ns = c->window_worth_ns = 0;
+	publish(l);
+	if (c->losing < LOSING || l->k.min_iterations || c->lost)
+		return;
+	set(&c->lost, 1);
+	__atomic_fetch_add(&l->shared->retirements, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->shared->state, GB_KERNEL_LOST, __ATOMIC_RELEASE);
+}
+
+void cost_idle(struct loaded *l, uint64_t spent_ns)
+{
+	__atomic_fetch_add(&l->shared->idle_ns, spent_ns, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&l->shared->saved_ns, -(int64_t)spent_ns, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&plugin.control->kernel_ns, spent_ns, __ATOMIC_RELAXED);
+	weigh(l, spent_ns, 0);
+}
+
+static void note_tier(struct loaded *l, uint32_t tier)
+{
+	if (l->cost.tier && l->cost.tier != tier)
+		__atomic_fetch_add(&l->shared->tier_switches, 1, __ATOMIC_RELAXED);
+	set(&l->cost.tier, tier);
+	set(&l->shared->tier, tier);
+}
+
+void cost_executed(struct loaded *l, const struct cost_execution *x)
+{
+	struct cost *c = &l->cost;
+	uint64_t spent_ns = x->entry_ns + x->run_ns;
+	uint64_t worth_ns = x->iterations * c->tcg_ps / 1000;
+	c->executions++;
+	if (x->tier == GB_TIER_NATIVE) {
+		smooth(&c->entry_ns, x->entry_ns);
+		if (x->iterations >= OWN_LEAST)
+			smooth(&c->native_ps, x->run_ns * 1000 / x->iterations);
+	}
+	choose_least(c);
+	note_tier(l, x->tier);
+	if (c->tcg_ps)
+		__atomic_fetch_add(&l->shared->saved_ns, (int64_t)(worth_ns - spent_ns),
+				   __ATOMIC_RELAXED);
+	weigh(l, c->tcg_ps ? spent_ns : 0, worth_ns);
+	if (c->executions < 64 || c->executions % 16 == 0)
+		publish(l);
+}

@@ -1,0 +1,25 @@
+/* The price of a kernel against TCG's, and its retirement: plugin/cost.c tells how. Thread:
+ * vCPU threads, inside a callback. */
+#ifndef PLUGIN_COST_H
+#define PLUGIN_COST_H
+#include "internal.h"
+
+/* Trip count from which the kernel is worth a call. */
+uint64_t cost_least(const struct loaded *l);
+void cost_short(struct loaded *l); /* a call was not */
+
+/* Iterations that the guest is to do itself so that they can be timed; 0: none now. */
+uint64_t cost_probe_begin(struct loaded *l, struct vcpu *v, const void *head,
+			  uint64_t iterations);
+/* The call after it: iterations still to come then. */
+void cost_probe_end(struct loaded *l, struct vcpu *v, uint64_t iterations, uint64_t now_ns);
+
+struct cost_execution {
+	enum gb_tier tier;
+	uint64_t iterations;
+	uint64_t entry_ns; /* before the first iteration and after the last */
+	uint64_t run_ns;
+};
+void cost_executed(struct loaded *l, const struct cost_execution *x);
+void cost_idle(struct loaded *l, uint64_t spent_ns); /* a call that did nothing */
+#endif
