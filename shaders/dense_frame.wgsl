@@ -3,7 +3,13 @@
 // match with FLAG_EXACT and FLAG_FLAT.
 
 @group(0) @binding(8) var<storage, read_write> picture: array<u32>;
-@group(0) @binding(12) var volume: texture_3d<f32>;
+@group(0) @binding(12) var volume: texture_3d<u32>;  // four voxels in a texel (dense.wgsl)
+
+fn voxel_at(at: vec3<i32>) -> vec4<f32> {
+  let texel = textureLoad(volume, vec3(at.x >> 2u, at.y, at.z), 0);
+  let pair = select(texel.xy, texel.zw, (at.x & 2) != 0);
+  return unpack4x8unorm(select(pair.x, pair.y, (at.x & 1) != 0));
+}
 
 fn first_voxel(origin: vec3<f32>, d: vec3<f32>) -> vec4<f32> {
   let inverse = 1.0 / d;
@@ -21,7 +27,7 @@ fn first_voxel(origin: vec3<f32>, d: vec3<f32>) -> vec4<f32> {
   let forward = d > vec3(0.0);
   var at = clamp(vec3<i32>(floor(origin + d * t0)), vec3(0), vec3(limit));
   for (var i = 0; i < 3 * (limit + 1); i++) {
-    let voxel = textureLoad(volume, at, 0);
+    let voxel = voxel_at(at);
     if (voxel.w > 0.0) {
       return voxel;
     }

@@ -20,10 +20,11 @@ void bench_add(json_t *rows, const struct bench_row *row)
 	if (row->baseline) {
 		double above = row->smaller_is_better ? row->baseline_value : row->value;
 		double below = row->smaller_is_better ? row->value : row->baseline_value;
-		judged = below > 0 ? above / below : 0;
+		double times = below > 0 ? above / below : 0;
 		baseline = json_pack("{s:s, s:f}", "name", row->baseline, "value",
 				     rounded(row->baseline_value));
-		ratio = json_real(rounded(judged));
+		ratio = json_real(rounded(times));
+		judged = row->goal_is_for_value ? row->value : times;
 	}
 	bool pass = row->goal_is_most ? judged <= row->goal : judged >= row->goal;
 	json_object_set_new(document, "baseline", baseline);

@@ -26,6 +26,7 @@ struct bench_row {
 	bool smaller_is_better; /* the ratio is then baseline / value */
 	double goal; /* for the ratio when there is a baseline, else for the value; 0: none */
 	bool goal_is_most; /* the goal is an upper limit (else a lower one) */
+	bool goal_is_for_value; /* even beside a baseline */
 };
 
 /* Appends {name, value, unit, baseline {name, value}, ratio, goal, pass}. */

@@ -7,10 +7,13 @@
 #include "base/error.h"
 #include "base/phys_mem.h"
 #include "base/vec.h"
+#include "box/bench.h"
+#include "gpu/batch.h"
+#include "gpu/buffer.h"
 #include "gpu/device.h"
 #include "viz/dense.h"
 #include "viz/frame.h"
-#include "viz/palette.h"
+#include "viz/round_trip.h"
 #include "viz/scene.h"
 #include "vm/dump.h"
 
@@ -20,7 +23,7 @@ enum {
 	MADE_UP_BYTES = 64 << 20,
 };
 
-struct bench {
+struct viz_bench {
 	struct viz_frames *frames;
 	struct phys_mem mem; /* in `bytes`, or borrowed from dump */
 	struct phys_segment segment;
@@ -32,7 +35,7 @@ struct bench {
 	json_t *rows; /* borrowed */
 };
 
-static void bench_deinit(struct bench *bench)
+static void bench_deinit(struct viz_bench *bench)
 {
 	viz_frames_destroy(bench->frames);
 	phys_mem_destroy(bench->dump);
@@ -47,29 +50,19 @@ static uint64_t next_random(uint64_t *state)
 	return z ^ z >> 27;
 }
 
-/* One measured value beside a named baseline of the same run. goal 0: none. */
-struct row {
-	const char *name, *unit, *baseline;
-	double value, baseline_value, goal;
-	bool higher_is_better;
-};
-
-static struct error *add_row(struct bench *bench, const struct row *row)
+/* Milliseconds beside a baseline; goal 0: none. */
+static void add_ms(struct viz_bench *bench, const char *name, double value,
+		   const char *baseline, double baseline_value, double goal)
 {
-	double ratio = 0;
-	if (row->value > 0 && row->baseline_value > 0)
-		ratio = row->higher_is_better ? row->value / row->baseline_value
-					      : row->baseline_value / row->value;
-	bool pass = row->higher_is_better ? row->value >= row->goal : row->value <= row->goal;
-	json_t *object =
-		json_pack("{s:s, s:f, s:s, s:{s:s, s:f}, s:f, s:o, s:o}", "name", row->name,
-			  "value", row->value, "unit", row->unit, "baseline", "name",
-			  row->baseline, "value", row->baseline_value, "ratio", ratio, "goal",
-			  row->goal > 0 ? json_real(row->goal) : json_null(), "pass",
-			  row->goal > 0 ? json_boolean(pass) : json_null());
-	if (!object || json_array_append_new(bench->rows, object))
-		return error_create(ERR_MEMORY, "no memory for a result");
-	return NULL;
+	bench_add(bench->rows, &(struct bench_row){ .name = name,
+						    .value = value,
+						    .unit = "ms",
+						    .baseline = baseline,
+						    .baseline_value = baseline_value,
+						    .smaller_is_better = true,
+						    .goal = goal,
+						    .goal_is_most = true,
+						    .goal_is_for_value = true });
 }
 
 /* --- the memory --- */
@@ -112,7 +105,7 @@ static void fill_zeros(uint8_t *bytes, uint64_t size)
 	VEC_FREE(&donors);
 }
 
-static struct error *copy_dump(struct bench *bench)
+static struct error *copy_dump(struct viz_bench *bench)
 {
 	uint64_t start, end, at = 0;
 	while (phys_mem_next_data(bench->dump, at, &start, &end) && end > at) {
@@ -123,7 +116,8 @@ static struct error *copy_dump(struct bench *bench)
 	return NULL;
 }
 
-static struct error *prepare_memory(struct bench *bench, const struct bench_viz_params *params)
+static struct error *prepare_memory(struct viz_bench *bench,
+				    const struct bench_viz_params *params)
 {
 	bench->size_bytes = MADE_UP_BYTES;
 	if (params->file) {
@@ -146,12 +140,6 @@ static struct error *prepare_memory(struct bench *bench, const struct bench_viz_
 
 /* --- views --- */
 
-static int by_value(const void *a, const void *b)
-{
-	double l = *(const double *)a, r = *(const double *)b;
-	return l < r ? -1 : l > r;
-}
-
 /* On the CPU drawing takes processor time; others' load must not count. */
 static double now_ms(bool of_process)
 {
@@ -162,7 +150,8 @@ static double now_ms(bool of_process)
 
 /* Median GPU milliseconds of a view, drawn without pauses: a GPU that waits between frames
  * lowers its clock. The first batches are for the clock to rise. */
-static struct error *time_on_gpu(struct bench *bench, const struct viz_view *view, double *ret)
+static struct error *time_on_gpu(struct viz_bench *bench, const struct viz_view *view,
+				 double *ret)
 {
 	double took[VIZ_TIMES_MAX];
 	uint64_t ns[VIZ_TIMES_MAX];
@@ -173,14 +162,13 @@ static struct error *time_on_gpu(struct bench *bench, const struct viz_view *vie
 	} while (now_ms(false) - start < 150);
 	for (unsigned i = 0; i < VIZ_TIMES_MAX; i++)
 		took[i] = (double)ns[i] / 1e6;
-	qsort(took, VIZ_TIMES_MAX, sizeof(*took), by_value);
-	*ret = took[VIZ_TIMES_MAX / 2];
+	*ret = bench_percentile(took, VIZ_TIMES_MAX, 50);
 	return NULL;
 }
 
 /* Median milliseconds of drawing a view: GPU time; without a GPU the processor time of all
  * threads, divided by two, which is the wall time on two quiet cores. */
-static struct error *time_view(struct bench *bench, const struct viz_view *view,
+static struct error *time_view(struct viz_bench *bench, const struct viz_view *view,
 			       unsigned frames, double *ret)
 {
 	double took[FRAMES];
@@ -192,8 +180,7 @@ static struct error *time_view(struct bench *bench, const struct viz_view *view,
 		TRY(viz_frames_draw(bench->frames, view, NULL, NULL));
 		took[i] = (now_ms(bench->is_software) - start) / (bench->is_software ? 2 : 1);
 	}
-	qsort(took, frames, sizeof(*took), by_value);
-	*ret = took[frames / 2];
+	*ret = bench_percentile(took, frames, 50);
 	return NULL;
 }
 
@@ -210,7 +197,7 @@ static const struct camera_place places[] = {
 	{ "opaque", 20, 15, 6, false },
 };
 
-static struct viz_view view_of(struct bench *bench, const struct camera_place *place,
+static struct viz_view view_of(struct viz_bench *bench, const struct camera_place *place,
 			       uint32_t width, uint32_t height)
 {
 	struct viz_view view;
@@ -228,7 +215,7 @@ static struct viz_view view_of(struct bench *bench, const struct camera_place *p
 	return view;
 }
 
-static struct error *bench_views(struct bench *bench, uint32_t width, uint32_t height,
+static struct error *bench_views(struct viz_bench *bench, uint32_t width, uint32_t height,
 				 double goal)
 {
 	unsigned frames = bench->is_software ? 5 : FRAMES;
@@ -240,17 +227,12 @@ static struct error *bench_views(struct bench *bench, uint32_t width, uint32_t h
 		TRY(time_view(bench, &view, frames, &took));
 		TRY(time_view(bench, &exact, bench->is_software ? 1 : 5, &baseline));
 		snprintf(name, sizeof(name), "frame %s %ux%u", places[i].name, width, height);
-		TRY(add_row(bench, &(struct row){ .name = name,
-						  .unit = "ms",
-						  .value = took,
-						  .baseline = "without levels of detail",
-						  .baseline_value = baseline,
-						  .goal = goal }));
+		add_ms(bench, name, took, "without levels of detail", baseline, goal);
 	}
 	return NULL;
 }
 
-static struct error *bench_worst(struct bench *bench)
+static struct error *bench_worst(struct viz_bench *bench)
 {
 	double worst = 0, sum = 0;
 	uint64_t seed = 3;
@@ -265,125 +247,219 @@ static struct error *bench_worst(struct bench *bench)
 		worst = took > worst ? took : worst;
 		sum += took;
 	}
-	return add_row(bench, &(struct row){ .name = "frame worst of 60 views 1920x1080",
-					     .unit = "ms",
-					     .value = worst,
-					     .baseline = "mean of the 60 views",
-					     .baseline_value = sum / CAMERAS,
-					     .goal = 1.5 });
+	add_ms(bench, "frame worst of 60 views 1920x1080", worst, "mean of the 60 views",
+	       sum / CAMERAS, 1.5);
+	return NULL;
 }
 
-static struct error *bench_dense(struct bench *bench)
+/* Milliseconds of filling as much memory as the volume has with one word: what the bus of the
+ * GPU's memory allows at most. */
+static struct error *time_filling(struct gpu *gpu, uint64_t bytes, double *ret)
+{
+	enum { TIMES = 4, PARTS = 4 };
+	AUTO(own_gpu_buffer) struct gpu_buffer *buffer = NULL;
+	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
+	TRY(gpu_buffer_create(gpu, GPU_BUFFER_DEVICE, bytes / PARTS, &buffer));
+	TRY(gpu_batch_begin(gpu, &batch));
+	unsigned first = gpu_batch_timestamp(batch);
+	for (unsigned i = 0; i < TIMES; i++) {
+		for (unsigned part = 0; part < PARTS; part++)
+			gpu_batch_fill(batch, buffer, 0, bytes / PARTS, i);
+		gpu_batch_timestamp(batch);
+	}
+	TRY(gpu_batch_submit(batch));
+	TRY(gpu_batch_wait(batch, 0));
+	*ret = (double)gpu_batch_elapsed_ns(batch, first + TIMES - 1, first + TIMES) / 1e6;
+	return NULL;
+}
+
+/* Fastest of five fills of the volume. */
+static struct error *time_dense(struct viz_dense *dense, const struct viz_view *view,
+				bool by_table, double *ret)
+{
+	*ret = 1e9;
+	for (unsigned i = 0; i < 5; i++) {
+		uint64_t ns;
+		TRY(viz_dense_fill(dense, view, by_table, &ns));
+		*ret = (double)ns / 1e6 < *ret ? (double)ns / 1e6 : *ret;
+	}
+	return NULL;
+}
+
+static struct error *bench_dense(struct viz_bench *bench)
 {
 	AUTO(own_viz_dense) struct viz_dense *dense = NULL;
+	struct gpu *gpu = viz_frames_gpu(bench->frames);
 	struct viz_view view = view_of(bench, &places[0], 1920, 1080);
-	TRY(viz_dense_create(viz_frames_gpu(bench->frames), viz_frames_scene(bench->frames),
-			     &dense));
-	double best[2] = { 1e9, 1e9 };
-	double busy;
-	TRY(time_view(bench, &view, 1, &busy));
-	for (unsigned i = 0; i < 10; i++) {
-		uint64_t ns;
-		TRY(viz_dense_fill(dense, &view, i & 1, &ns));
-		best[i & 1] = (double)ns / 1e6 < best[i & 1] ? (double)ns / 1e6 : best[i & 1];
-	}
+	unsigned order = viz_scene_order(viz_frames_scene(bench->frames));
+	double sparse, table, loop, filling;
 	uint64_t draw_ns = 0;
+	TRY(viz_dense_create(gpu, viz_frames_scene(bench->frames), &dense));
+	TRY(time_view(bench, &view, 1, &sparse)); /* raises the clock */
+	TRY(time_dense(dense, &view, false, &loop));
+	TRY(time_dense(dense, &view, true, &table));
 	for (unsigned i = 0; i < 3; i++)
 		TRY(viz_dense_draw(dense, &view, NULL, &draw_ns));
-	double sparse;
 	TRY(time_view(bench, &view, 5, &sparse));
-	unsigned order = viz_scene_order(viz_frames_scene(bench->frames));
-	TRY(add_row(bench, &(struct row){ .name = "frame whole, sparse beside dense",
-					  .unit = "ms",
-					  .value = sparse,
-					  .baseline = "dense volume voxel by voxel, no light",
-					  .baseline_value = (double)draw_ns / 1e6 }));
-	return add_row(bench, &(struct row){ .name = "dense volume of all voxels",
-					     .unit = "ms",
-					     .value = best[1],
-					     .baseline = "Skilling's loop in every voxel",
-					     .baseline_value = best[0],
-					     .goal = order == 10 ? 3 : 0 });
+	TRY(time_filling(gpu, UINT64_C(4) << 3 * order, &filling));
+	add_ms(bench, "frame whole, sparse beside dense", sparse,
+	       "dense volume voxel by voxel, no light", (double)draw_ns / 1e6, 0);
+	add_ms(bench, "dense volume of all voxels", table, "Skilling's loop in every voxel",
+	       loop, order == 10 ? 3 : 0);
+	add_ms(bench, "dense volume beside plain filling", table,
+	       "the same memory filled with one word", filling, 0);
+	return NULL;
 }
 
-static struct error *bench_update(struct bench *bench)
+/* Milliseconds for `count` indices from 0 on, in runs that a binding's counter can take. */
+static struct error *time_round_trip(struct viz_bench *bench, uint64_t count, bool by_table,
+				     double *ret)
 {
-	struct viz_scene_stats all, some;
-	viz_scene_stats(viz_frames_scene(bench->frames), &all);
-	uint64_t n_pages = bench->size_bytes / PHYS_PAGE_SIZE, seed = 4;
-	TRY(error_alloc(n_pages / 10 + 1, sizeof(*bench->dirty), &bench->dirty));
-	for (uint64_t i = 0; i < n_pages / 10; i++) {
+	struct viz_round_trip trip = { .order = 10, .by_table = by_table };
+	*ret = 0;
+	for (uint64_t at = 0; at < count; at += trip.count) {
+		uint32_t wrong = 0;
+		uint64_t ns = 0;
+		trip.first = (uint32_t)at;
+		trip.count = count - at < 1 << 26 ? (uint32_t)(count - at) : 1 << 26;
+		double start = now_ms(bench->is_software);
+		TRY(viz_round_trip(viz_frames_gpu(bench->frames), &trip, &wrong, &ns));
+		if (wrong)
+			return error_create(ERR_BAD_DATA,
+					    "%u indices do not come back from the curve",
+					    wrong);
+		*ret += bench->is_software ? (now_ms(true) - start) / 2 : (double)ns / 1e6;
+	}
+	return NULL;
+}
+
+/* Skilling's transform there and back; every index checks itself. */
+static struct error *bench_curve(struct viz_bench *bench)
+{
+	uint64_t some = bench->is_software ? 1 << 20 : 1 << 26;
+	uint64_t all = bench->is_software ? 1 << 20 : 1 << 30;
+	double loop, table, loop_all, table_all;
+	TRY(time_round_trip(bench, some, false, &loop)); /* raises the clock */
+	TRY(time_round_trip(bench, some, false, &loop));
+	TRY(time_round_trip(bench, some, true, &table));
+	add_ms(bench,
+	       bench->is_software ? "Skilling's transform and back, 2^20 addresses"
+				  : "Skilling's transform and back, 2^26 addresses",
+	       loop, "back by table", table, bench->is_software ? 0 : 16);
+	if (bench->is_software)
+		return NULL;
+	TRY(time_round_trip(bench, all, false, &loop_all));
+	TRY(time_round_trip(bench, all, true, &table_all));
+	add_ms(bench, "table equal to loop on all 2^30 indices", table_all,
+	       "loop there and back on all", loop_all, 0);
+	return NULL;
+}
+
+/* Writes into every tenth page. */
+static struct error *make_dirty(struct viz_bench *bench, uint64_t *n_ret)
+{
+	uint64_t n = bench->size_bytes / PHYS_PAGE_SIZE / 10, seed = 4;
+	TRY(error_alloc(n + 1, sizeof(*bench->dirty), &bench->dirty));
+	for (uint64_t i = 0; i < n; i++) {
 		bench->dirty[i] = 10 * i + next_random(&seed) % 10;
 		bench->bytes[bench->dirty[i] * PHYS_PAGE_SIZE + i % PHYS_PAGE_SIZE] ^= 0x55;
 	}
-	double took[5], moved[5];
-	for (unsigned i = 0; i < 5; i++) {
-		TRY(viz_frames_update(bench->frames, bench->dirty, n_pages / 10, i + 1));
-		viz_scene_stats(viz_frames_scene(bench->frames), &some);
-		took[i] = (double)some.last_gpu_ns / 1e6;
-		moved[i] = (double)some.last_transfer_ns / 1e6;
-	}
-	qsort(took, 5, sizeof(*took), by_value);
-	qsort(moved, 5, sizeof(*moved), by_value);
-	TRY(add_row(bench, &(struct row){ .name = "update of 10 % dirty pages, on the GPU",
-					  .unit = "ms",
-					  .value = took[2],
-					  .baseline = "all pages",
-					  .baseline_value = (double)all.last_gpu_ns / 1e6,
-					  .goal = bench->is_software ? 0 : 1 }));
-	if (moved[2] <= 0)
-		return NULL;
-	return add_row(bench,
-		       &(struct row){ .name = "update of 10 % dirty pages, over the bus",
-				      .unit = "ms",
-				      .value = moved[2],
-				      .baseline = "all pages",
-				      .baseline_value = (double)all.last_transfer_ns / 1e6 });
+	*n_ret = n;
+	return NULL;
 }
 
-static struct error *bench_memory(struct bench *bench)
+/* Milliseconds of copying the dirty pages from host memory to host memory. */
+static struct error *time_copy(struct viz_bench *bench, uint64_t n, double *ret)
+{
+	AUTO(own_free) uint8_t *room = NULL;
+	TRY(error_alloc(n, PHYS_PAGE_SIZE, &room));
+	for (unsigned round = 0; round < 2; round++) { /* the first one meets new pages */
+		double start = now_ms(false);
+		for (uint64_t i = 0; i < n; i++)
+			memcpy(room + i * PHYS_PAGE_SIZE,
+			       bench->bytes + bench->dirty[i] * PHYS_PAGE_SIZE, PHYS_PAGE_SIZE);
+		*ret = now_ms(false) - start;
+	}
+	return NULL;
+}
+
+static struct error *bench_update(struct viz_bench *bench)
+{
+	enum { ROUNDS = 5 };
+	struct viz_scene_stats all, some;
+	double on_gpu[ROUNDS], on_bus[ROUNDS], whole[ROUNDS], copy;
+	uint64_t n;
+	viz_scene_stats(viz_frames_scene(bench->frames), &all);
+	TRY(make_dirty(bench, &n));
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		double start = now_ms(false);
+		TRY(viz_frames_update(bench->frames, bench->dirty, n, i + 1));
+		whole[i] = now_ms(false) - start;
+		viz_scene_stats(viz_frames_scene(bench->frames), &some);
+		on_gpu[i] = (double)some.last_gpu_ns / 1e6;
+		on_bus[i] = (double)some.last_transfer_ns / 1e6;
+	}
+	TRY(time_copy(bench, n, &copy));
+	add_ms(bench, "update of 10 % dirty pages, on the GPU",
+	       bench_percentile(on_gpu, ROUNDS, 50), "all pages", (double)all.last_gpu_ns / 1e6,
+	       bench->is_software ? 0 : 1);
+	double bus = bench_percentile(on_bus, ROUNDS, 50);
+	if (bus > 0)
+		add_ms(bench, "update of 10 % dirty pages, over the bus", bus, "all pages",
+		       (double)all.last_transfer_ns / 1e6, 0);
+	add_ms(bench, "update of 10 % dirty pages, from call to done",
+	       bench_percentile(whole, ROUNDS, 50), "copying them in host memory", copy, 0);
+	return NULL;
+}
+
+static void bench_memory(struct viz_bench *bench)
 {
 	struct viz_scene_stats stats;
 	viz_scene_stats(viz_frames_scene(bench->frames), &stats);
 	unsigned order = viz_scene_order(viz_frames_scene(bench->frames));
 	double besides = (double)(stats.gpu_bytes - stats.gpu_ram_bytes);
 	double volume = (double)(UINT64_C(4) << 3 * order);
-	return add_row(bench, &(struct row){ .name = "GPU memory beside the guest's bytes",
-					     .unit = "% of RAM",
-					     .value = 100 * besides / (double)bench->size_bytes,
-					     .baseline = "dense RGBA8 volume",
-					     .baseline_value =
-						     100 * volume / (double)bench->size_bytes,
-					     .goal = 10 });
+	double ram = (double)bench->size_bytes;
+	bench_add(bench->rows,
+		  &(struct bench_row){ .name = "GPU memory beside the guest's bytes",
+				       .value = 100 * besides / ram,
+				       .unit = "% of RAM",
+				       .baseline = "dense RGBA8 volume",
+				       .baseline_value = 100 * volume / ram,
+				       .smaller_is_better = true,
+				       .goal = 10,
+				       .goal_is_most = true,
+				       .goal_is_for_value = true });
 }
 
-static struct error *bench_software(struct bench *bench)
+static struct error *bench_software(struct viz_bench *bench)
 {
 	struct viz_view view = view_of(bench, &places[0], 640, 360), exact = view;
 	double took, baseline;
 	exact.flags |= VIZ_EXACT;
 	TRY(time_view(bench, &view, 9, &took));
 	TRY(time_view(bench, &exact, 3, &baseline));
-	return add_row(bench,
-		       &(struct row){ .name = "frames a second without a GPU 640x360, 2 cores",
-				      .unit = "1/s",
-				      .value = 1000 / took,
-				      .baseline = "without levels of detail",
-				      .baseline_value = 1000 / baseline,
-				      .goal = 10,
-				      .higher_is_better = true });
+	bench_add(bench->rows,
+		  &(struct bench_row){ .name = "frames a second without a GPU 640x360, 2 cores",
+				       .value = 1000 / took,
+				       .unit = "1/s",
+				       .baseline = "without levels of detail",
+				       .baseline_value = 1000 / baseline,
+				       .goal = 10,
+				       .goal_is_for_value = true });
+	return NULL;
 }
 
 struct error *bench_viz(const struct bench_viz_params *params, json_t *rows)
 {
-	AUTO(bench_deinit) struct bench bench = { .rows = rows };
+	AUTO(bench_deinit) struct viz_bench bench = { .rows = rows };
 	TRY(prepare_memory(&bench, params));
 	TRY(viz_frames_create(
 		&(struct viz_frames_params){ .device = params->device, .mem = &bench.mem },
 		&bench.frames));
 	const struct gpu_info *info = gpu_info(viz_frames_gpu(bench.frames));
 	bench.is_software = info->is_software;
-	TRY(bench_memory(&bench));
+	bench_memory(&bench);
 	if (bench.is_software) {
 		TRY(bench_software(&bench));
 		TRY(bench_views(&bench, 640, 360, 0));
@@ -396,5 +472,6 @@ struct error *bench_viz(const struct bench_viz_params *params, json_t *rows)
 		    viz_scene_order(viz_frames_scene(bench.frames)) <= 10;
 	if (!bench.is_software && fits)
 		TRY(bench_dense(&bench));
+	TRY(bench_curve(&bench));
 	return bench_update(&bench);
 }

@@ -35,7 +35,7 @@ void *gpu_buffer_map(struct gpu_buffer *buffer);
 
 enum gpu_format {
 	GPU_RGBA8,
-	GPU_R32F,
+	GPU_RGBA32UI,
 };
 
 /* A storage image, 2D when depth is 0 or 1 and is_3d is false. Caller owns *ret. */

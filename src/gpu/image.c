@@ -5,7 +5,7 @@
 
 static const VkFormat formats[] = {
 	[GPU_RGBA8] = VK_FORMAT_R8G8B8A8_UNORM,
-	[GPU_R32F] = VK_FORMAT_R32_SFLOAT,
+	[GPU_RGBA32UI] = VK_FORMAT_R32G32B32A32_UINT,
 };
 
 static struct error *create_storage(struct gpu_image *image, VkImageType type, VkFormat format)

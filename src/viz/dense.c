@@ -35,9 +35,10 @@ struct error *viz_dense_create(struct gpu *gpu, struct viz_scene *scene, struct 
 	TRY(gpu_buffer_create(gpu, GPU_BUFFER_DEVICE, sizeof(struct viz_view),
 			      &dense->uniform));
 	uint32_t side = 1u << dense->order;
-	TRY(gpu_image_create(gpu,
-			     &(struct gpu_image_params){ GPU_RGBA8, side, side, side, true },
-			     &dense->volume));
+	/* Four voxels of RGBA8 in a texel. */
+	TRY(gpu_image_create(
+		gpu, &(struct gpu_image_params){ GPU_RGBA32UI, side / 4, side, side, true },
+		&dense->volume));
 	*ret = TAKE(dense);
 	return NULL;
 }
@@ -90,7 +91,7 @@ struct error *viz_dense_fill(struct viz_dense *dense, const struct viz_view *vie
 	viz_scene_bind(dense->scene, binds);
 	binds[0].buffer = dense->uniform;
 	binds[11].image = dense->volume;
-	uint32_t groups = (1u << dense->order) / 8;
+	uint32_t groups = (1u << dense->order) / (by_table ? 16 : 8);
 	return run(batch,
 		   &(struct gpu_dispatch){ .kernel = by_table ? dense->table : dense->skilling,
 					   .binds = binds,

@@ -183,6 +183,17 @@ const hilbert_brick_row *hilbert_brick_table(void)
 	return brick_rows;
 }
 
+void hilbert_turns(uint32_t *ret)
+{
+	for (unsigned state = 0; state < HILBERT_STATES; state++) {
+		for (unsigned octant = 0; octant < 8; octant++) {
+			unsigned digit = HILBERT_DIGIT[state][octant];
+			ret[state * 8 + octant] = digit;
+			ret[(HILBERT_STATES + state) * 8 + octant] = HILBERT_NEXT[state][digit];
+		}
+	}
+}
+
 /* Fills in path from level top - 1 down to the page, path[top] being right already. */
 static void walk_down(struct hilbert_walk *walk, unsigned top)
 {

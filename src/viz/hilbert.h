@@ -66,6 +66,10 @@ size_t hilbert_cover(unsigned order, uint64_t first, uint64_t end, struct hilber
 typedef uint16_t hilbert_brick_row[HILBERT_PAGE_BYTES];
 const hilbert_brick_row *hilbert_brick_table(void);
 
+/* The table as shaders want it: for each orientation the digit of each octant (x | y << 1 |
+ * z << 2), then in the same shape the orientation there. ret: 2 * HILBERT_STATES * 8 words. */
+void hilbert_turns(uint32_t *ret);
+
 /* Walks bricks of consecutive pages, about one digit of work per page. */
 struct hilbert_walk {
 	struct hilbert_cube path[HILBERT_ORDER_MAX + 1]; /* path[level], set from level 4 up */

@@ -61,13 +61,17 @@ static struct error *upload_tables(struct viz_scene *scene, struct gpu_batch *ba
 	for (unsigned state = 0; state < HILBERT_STATES; state++)
 		for (unsigned i = 0; i < HILBERT_PAGE_BYTES; i++)
 			byte_of[state * HILBERT_PAGE_BYTES + rows[state][i]] = (uint16_t)i;
-	uint32_t *digits = (uint32_t *)room + TABLE_WORDS, *turns = digits + TURN_WORDS / 2;
-	for (unsigned state = 0; state < HILBERT_STATES; state++) {
-		for (unsigned octant = 0; octant < 8; octant++) {
-			unsigned digit = HILBERT_DIGIT[state][octant];
-			digits[state * 8 + octant] = digit;
-			turns[state * 8 + octant] = HILBERT_NEXT[state][digit];
-		}
+	hilbert_turns((uint32_t *)room + TABLE_WORDS);
+	return NULL;
+}
+
+static struct error *create_lanes(struct viz_scene *scene)
+{
+	const uint64_t bytes = CHUNK_PAGES * PHYS_PAGE_SIZE;
+	for (struct scene_lane *lane = scene->lanes; lane < scene->lanes + N_LANES; lane++) {
+		TRY(gpu_buffer_create(scene->gpu, GPU_BUFFER_UPLOAD, bytes, &lane->staging));
+		if (!gpu_info(scene->gpu)->is_software)
+			TRY(device_buffer(scene, bytes, &lane->arrived));
 	}
 	return NULL;
 }
@@ -80,10 +84,7 @@ static struct error *create_grid(struct viz_scene *scene)
 	TRY(device_buffer(scene, scene->n_frames * 16, &scene->pages));
 	TRY(device_buffer(scene, sizeof(struct viz_view), &scene->uniform));
 	TRY(device_buffer(scene, (2 * CHUNK_PAGES + 1) * 16, &scene->changes));
-	TRY(gpu_buffer_create(scene->gpu, GPU_BUFFER_UPLOAD, CHUNK_PAGES * PHYS_PAGE_SIZE,
-			      &scene->staging));
-	if (!gpu_info(scene->gpu)->is_software)
-		TRY(device_buffer(scene, CHUNK_PAGES * PHYS_PAGE_SIZE, &scene->arrived));
+	TRY(create_lanes(scene));
 	struct gpu_batch *batch = NULL;
 	TRY(gpu_batch_begin(scene->gpu, &batch));
 	struct error *err = upload_tables(scene, batch);
@@ -147,9 +148,13 @@ void viz_scene_destroy(struct viz_scene *scene)
 	scene_drop_imports(scene);
 	for (unsigned i = 0; i < N_BANKS; i++)
 		gpu_buffer_destroy(scene->banks[i]);
-	gpu_buffer_destroy(scene->arrived);
-	struct gpu_buffer *const buffers[] = { scene->looks,   scene->pages,   scene->grid,
-					       scene->changes, scene->staging, scene->uniform };
+	for (unsigned i = 0; i < N_LANES; i++) {
+		gpu_batch_destroy(scene->lanes[i].batch);
+		gpu_buffer_destroy(scene->lanes[i].staging);
+		gpu_buffer_destroy(scene->lanes[i].arrived);
+	}
+	struct gpu_buffer *const buffers[] = { scene->looks, scene->pages, scene->grid,
+					       scene->changes, scene->uniform };
 	for (size_t i = 0; i < sizeof(buffers) / sizeof(*buffers); i++)
 		gpu_buffer_destroy(buffers[i]);
 	gpu_kernel_destroy(scene->bring);
@@ -266,7 +271,7 @@ static struct error *send_touched(struct viz_scene *scene)
 							      .look = VIZ_NONE }));
 	}
 	scene->touched.count = 0;
-	return scene_send_list(scene);
+	return scene_finish_lists(scene);
 }
 
 struct error *viz_scene_flush(struct viz_scene *scene)

@@ -7,13 +7,19 @@
 
 /* --- lists of changes --- */
 
+static struct scene_lane *lane_of(struct viz_scene *scene)
+{
+	return &scene->lanes[scene->lane];
+}
+
 static struct gpu_buffer *source_of_list(struct viz_scene *scene)
 {
 	if (scene->source == VIZ_SOURCE_IMPORT)
 		for (size_t i = 0; i < scene->imports.count; i++)
 			if (scene->imports.items[i].gpa == scene->chunk_gpa)
 				return scene->imports.items[i].buffer;
-	return scene->arrived ? scene->arrived : scene->staging;
+	struct scene_lane *lane = lane_of(scene);
+	return lane->arrived ? lane->arrived : lane->staging;
 }
 
 /* Lists of attributes alone bring no bytes. */
@@ -43,27 +49,47 @@ static struct error *record_list(struct viz_scene *scene, struct gpu_batch *batc
 								 .groups = { count } });
 }
 
-/* Sends what was gathered and waits, so that the staging memory can be filled again. */
+/* Waits for a lane's batch, if it has one, and notes its times. */
+static struct error *await_lane(struct viz_scene *scene, struct scene_lane *lane)
+{
+	AUTO(own_gpu_batch) struct gpu_batch *batch = TAKE(lane->batch);
+	if (!batch)
+		return NULL;
+	TRY(gpu_batch_wait(batch, 0));
+	unsigned first = lane->first_stamp;
+	scene->stats.last_gpu_ns += gpu_batch_elapsed_ns(batch, first + 1, first + 2);
+	if (lane->arrived)
+		scene->stats.last_transfer_ns += gpu_batch_elapsed_ns(batch, first, first + 1);
+	return NULL;
+}
+
 struct error *scene_send_list(struct viz_scene *scene)
 {
 	if (!scene->list.count)
 		return NULL;
+	struct scene_lane *lane = lane_of(scene);
 	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
 	TRY(gpu_batch_begin(scene->gpu, &batch));
-	unsigned start = gpu_batch_timestamp(batch);
-	if (source_of_list(scene) == scene->arrived && list_has_bytes(scene))
-		gpu_batch_copy(batch, scene->staging, 0, scene->arrived, 0,
+	lane->first_stamp = gpu_batch_timestamp(batch);
+	if (source_of_list(scene) == lane->arrived && list_has_bytes(scene))
+		gpu_batch_copy(batch, lane->staging, 0, lane->arrived, 0,
 			       scene->list.count * PHYS_PAGE_SIZE);
-	unsigned first = gpu_batch_timestamp(batch);
+	gpu_batch_timestamp(batch);
 	TRY(record_list(scene, batch));
-	unsigned second = gpu_batch_timestamp(batch);
+	gpu_batch_timestamp(batch);
 	TRY(gpu_batch_submit(batch));
-	TRY(gpu_batch_wait(batch, 0));
-	scene->stats.last_gpu_ns += gpu_batch_elapsed_ns(batch, first, second);
-	if (scene->arrived)
-		scene->stats.last_transfer_ns += gpu_batch_elapsed_ns(batch, start, first);
+	lane->batch = TAKE(batch);
 	scene->stats.last_changes += scene->list.count;
 	scene->list.count = 0;
+	scene->lane = (scene->lane + 1) % N_LANES;
+	return await_lane(scene, lane_of(scene));
+}
+
+struct error *scene_finish_lists(struct viz_scene *scene)
+{
+	TRY(scene_send_list(scene));
+	for (unsigned i = 0; i < N_LANES; i++)
+		TRY(await_lane(scene, &scene->lanes[i]));
 	return NULL;
 }
 
@@ -191,7 +217,7 @@ static struct error *bring_page(struct viz_scene *scene, struct phys_mem *mem, u
 	uint8_t copy[PHYS_PAGE_SIZE];
 	uint8_t *room = copy;
 	if (scene->source != VIZ_SOURCE_IMPORT)
-		room = (uint8_t *)gpu_buffer_map(scene->staging) +
+		room = (uint8_t *)gpu_buffer_map(lane_of(scene)->staging) +
 		       (size_t)source * PHYS_PAGE_SIZE;
 	const uint8_t *bytes =
 		scene->source == VIZ_SOURCE_IMPORT ? phys_mem_at(mem, gpa, sizeof(copy)) : NULL;
@@ -231,7 +257,7 @@ struct error *viz_scene_update(struct viz_scene *scene, struct phys_mem *mem,
 	for (size_t i = 0; i < n; i++)
 		if (frames[i] < scene->n_frames)
 			TRY(bring_page(scene, mem, frames[i], now));
-	return scene_send_list(scene);
+	return scene_finish_lists(scene);
 }
 
 struct error *viz_scene_load(struct viz_scene *scene, struct phys_mem *mem)
@@ -248,6 +274,6 @@ struct error *viz_scene_load(struct viz_scene *scene, struct phys_mem *mem)
 			TRY(bring_page(scene, mem, frame, 0));
 		at = end > at ? end : at + PHYS_PAGE_SIZE;
 	}
-	TRY(scene_send_list(scene));
+	TRY(scene_finish_lists(scene));
 	return viz_scene_flush(scene);
 }

@@ -17,12 +17,14 @@
  *    free slot the page is drawn from its one look, worked out here.
  * 2. Every change, of bytes or of attributes, is one entry of a list that the kernel
  * bring_pages works through; nothing else writes banks, looks or pages after creation.
- * 3. The grid is made again when the set of drawn pages changed: it costs microseconds.
+ * 3. Lists go in lanes that take turns: while the GPU works on one, the CPU gathers the next.
+ * 4. The grid is made again when the set of drawn pages changed: it costs microseconds.
  */
 enum {
 	N_BANKS = 4,
 	LOOK_WORDS = 73, /* of a slot: 64 of 64 bytes, 8 of 512 bytes, 1 of the page */
-	CHUNK_PAGES = 4096, /* staged at a time */
+	CHUNK_PAGES = 2048, /* staged at a time */
+	N_LANES = 2,
 	ORDER_MAX = 12, /* 64 GiB: the grid then takes 64 MiB */
 	TABLE_WORDS = 49152, /* ORDER GRID_TURNS in shaders/grid.wgsl */
 	TURN_WORDS = 2 * HILBERT_STATES * 8,
@@ -43,6 +45,14 @@ struct import {
 	struct gpu_buffer *buffer;
 };
 
+/* Staging memory of one list, its copy on the GPU (NULL where that is the same memory), and the
+ * batch that works on it. */
+struct scene_lane {
+	struct gpu_buffer *staging, *arrived;
+	struct gpu_batch *batch;
+	unsigned first_stamp;
+};
+
 struct viz_scene {
 	struct gpu *gpu;
 	unsigned order, bank_shift;
@@ -50,9 +60,9 @@ struct viz_scene {
 	uint32_t n_slots, next_slot;
 	bool grid_is_old, imports_tried;
 	enum viz_source source;
-	struct gpu_buffer *banks[N_BANKS], *looks, *pages, *grid, *changes, *staging, *uniform;
-	struct gpu_buffer
-		*arrived; /* copy of staging on the GPU; NULL where it is the same memory */
+	struct gpu_buffer *banks[N_BANKS], *looks, *pages, *grid, *changes, *uniform;
+	struct scene_lane lanes[N_LANES];
+	unsigned lane; /* that is being filled */
 	struct gpu_kernel *bring, *build, *widen;
 	struct scene_page *mirror;
 	uint32_t *touched_bits; /* pages whose attributes wait for the GPU */
@@ -70,8 +80,11 @@ static inline uint64_t scene_power_below(uint64_t value)
 	return UINT64_C(1) << (63 - __builtin_clzll(value));
 }
 
-/* Sends the gathered list of changes to the GPU and waits. */
+/* Sends the gathered list of changes to the GPU; returns when the next can be gathered. */
 struct error *scene_send_list(struct viz_scene *scene);
+
+/* Sends the last list and waits for all. */
+struct error *scene_finish_lists(struct viz_scene *scene);
 struct error *scene_add_change(struct viz_scene *scene, const struct change *change);
 struct error *scene_upload_uniform(struct viz_scene *scene, struct gpu_batch *batch);
 void scene_drop_imports(struct viz_scene *scene);

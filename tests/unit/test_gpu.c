@@ -8,6 +8,7 @@
 #include "gpu/buffer.h"
 #include "gpu/device.h"
 #include "viz/hilbert.h"
+#include "viz/round_trip.h"
 #include "viz/shaders.h"
 
 static struct gpu *gpu;
@@ -97,7 +98,7 @@ static void check_transform(unsigned order, uint32_t first, uint32_t count)
 	struct gpu_batch *batch = NULL;
 	assert_ok(gpu_batch_begin(gpu, &batch));
 	assert_ok(gpu_batch_upload(batch, items, 0, head, sizeof(head)));
-	struct gpu_bind binds[] = { { .buffer = items } };
+	struct gpu_bind binds[3] = { { .buffer = items } };
 	assert_ok(gpu_batch_dispatch(
 		batch, &(struct gpu_dispatch){ .kernel = kernel,
 					       .binds = binds,
@@ -124,6 +125,32 @@ static void hilbert_in_wgsl_is_hilbert_in_c(void **state)
 		check_transform(order, (1u << 3 * order) / 7 * 3, 5000);
 		check_transform(order, (1u << 3 * order) - 3000, 3000);
 	}
+	no_messages();
+}
+
+/* Every index of order 7, and the ends of order 10, come back; by the table as by the loop. */
+static void every_index_comes_back(void **state)
+{
+	need_gpu();
+	if (!viz_shaders[0].name)
+		skip();
+	static const struct viz_round_trip trips[] = {
+		{ 7, 0, 1 << 21, false },
+		{ 7, 0, 1 << 21, true },
+		{ 10, (1 << 30) - 5000, 5000, false },
+		{ 10, (1 << 30) - 5000, 5000, true },
+		{ 3, 0, 100, true },
+	};
+	for (size_t i = 0; i < sizeof(trips) / sizeof(*trips); i++) {
+		uint32_t wrong = 1;
+		assert_ok(viz_round_trip(gpu, &trips[i], &wrong, NULL));
+		assert_int_equal(wrong, 0);
+	}
+	/* The kernel does count: half of what is asked for lies beyond the curve's end. */
+	uint32_t wrong = 0;
+	assert_ok(
+		viz_round_trip(gpu, &(struct viz_round_trip){ 2, 0, 128, true }, &wrong, NULL));
+	assert_int_equal(wrong, 64);
 	no_messages();
 }
 
@@ -198,6 +225,7 @@ int main(void)
 		cmocka_unit_test(copies_come_back),
 		cmocka_unit_test(later_steps_see_earlier_ones),
 		cmocka_unit_test(hilbert_in_wgsl_is_hilbert_in_c),
+		cmocka_unit_test(every_index_comes_back),
 		cmocka_unit_test(destruction_waits_for_the_work),
 		cmocka_unit_test(import_is_probed_apart),
 		cmocka_unit_test(misuse_is_an_error),
