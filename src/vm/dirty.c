@@ -263,6 +263,11 @@ struct error *dirty_cursor_now(struct dirty *dirty, struct dirty_cursor *cursor)
 	return err;
 }
 
+void dirty_stands_still(struct dirty *dirty, bool still)
+{
+	dirty->stands_still = still;
+}
+
 void dirty_pages_deinit(struct dirty_pages *pages)
 {
 	VEC_FREE(&pages->runs);

@@ -52,6 +52,8 @@ struct dirty_pages {
  * reused. Fails: ERR_PEER when the VM ended. */
 struct error *dirty_take(struct dirty *dirty, struct dirty_cursor *cursor,
 			 struct dirty_pages *pages);
+/* Tells that the guest stands still from now on, or no longer: takes need not stop it. */
+void dirty_stands_still(struct dirty *dirty, bool still);
 void dirty_pages_deinit(struct dirty_pages *pages);
 
 /* The source that dirty_open with DIRTY_AUTO would use, for `status`; why is static text. */

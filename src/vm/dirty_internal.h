@@ -24,6 +24,7 @@ struct dirty_run_map {
 struct dirty {
 	struct vm *vm;
 	enum dirty_source source;
+	bool stands_still; /* the guest, by the caller's doing */
 	int map_fd, pagemap_fd;
 	void *map;
 	size_t map_bytes;

@@ -16,12 +16,10 @@
 #include "base/phys_mem.h"
 #include "plugin/control.h"
 #include "vm/dirty_internal.h"
-#include "vm/qmp.h"
+#include "vm/pause.h"
+#include "vm/plugin_state.h"
 #include "vm/ram.h"
-#include "vm/state.h"
 #include "vm/vm.h"
-
-OWN_DECLARE(own_json, json_t *, json_decref)
 
 /* Linux 6.7; Debian 12's headers are older. */
 struct scan_region {
@@ -205,25 +203,23 @@ static struct error *scan_runs(struct dirty *dirty)
 	return NULL;
 }
 
+static struct error *scan_and_clear(void *user, struct qmp *qmp)
+{
+	TRY(scan_runs(user));
+	return clear_soft(user);
+}
+
 /* Soft-dirty bits cannot be read and cleared in one step, so the guest must not write in
  * between. */
 static struct error *scan_soft(struct dirty *dirty)
 {
-	AUTO(own_qmp) struct qmp *qmp = NULL;
-	AUTO(own_json) json_t *status = NULL;
-	TRY(vm_qmp(dirty->vm, &qmp));
-	TRY(qmp_command(qmp, "query-status", NULL, 5000, &status));
-	bool runs = json_is_true(json_object_get(status, "running"));
-	if (runs)
-		TRY(qmp_command(qmp, "stop", NULL, 5000, NULL));
-	struct error *err = scan_runs(dirty);
-	if (!err)
-		err = clear_soft(dirty);
-	struct error *resume = runs ? qmp_command(qmp, "cont", NULL, 5000, NULL) : NULL;
-	if (!err)
-		return resume;
-	error_destroy(resume);
-	return err;
+	struct pause_times times;
+	if (dirty->stands_still)
+		return scan_and_clear(dirty, NULL);
+	return pause_run(
+		dirty->vm,
+		&(struct pause_params){ .while_paused = scan_and_clear, .user = dirty },
+		&times);
 }
 
 /* The first scan arms; what counts as written then is what holds data. */
@@ -255,20 +251,13 @@ struct error *dirty_scan_pagemap(struct dirty *dirty)
 bool dirty_is_armed(struct vm *vm, const char **why_ret)
 {
 	struct gb_control control;
-	AUTO(own_free) char *path = NULL;
 	*why_ret = "QEMU was started without the plugin";
-	if (!vm_is_ours(vm))
-		return false;
-	struct error *err = state_shm_path(vm_name(vm), "trace", &path);
-	AUTO(own_fd) int fd = err ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	error_destroy(err);
-	if (fd < 0 || pread(fd, &control, sizeof(control), 0) != sizeof(control) ||
-	    control.magic != GB_MAGIC)
+	if (!plugin_state_read(vm, &control))
 		return false;
 	*why_ret = control.dirty_state == GB_DIRTY_FAILED
 			   ? "the kernel refused userfaultfd write protection"
 			   : "the plugin has not armed it yet";
-	return control.version == GB_VERSION && control.dirty_state == GB_DIRTY_ARMED;
+	return control.dirty_state == GB_DIRTY_ARMED;
 }
 
 bool dirty_kernel_has_soft(void)

@@ -23,6 +23,7 @@
 #include "vm/state.h"
 
 #define START_TIMEOUT_MS 30000
+#define SAVE_DELAY_MS 3
 /* Ours are far below: descriptors above are strangers without being looked at. */
 #define MAX_FDS 4096
 
@@ -38,6 +39,7 @@ struct keeper {
 	int process_fd, signal_fd, owner_fd;
 	bool detached, panicked;
 	uint64_t started_ns;
+	uint64_t unsaved_ns; /* when the document first differed from vm.json; 0: it does not */
 	const char *ended; /* why QEMU ended, when an event said so */
 };
 
@@ -66,7 +68,28 @@ static void report_error(struct keeper *keeper, struct error *err)
 
 static void save(struct keeper *keeper)
 {
+	keeper->unsaved_ns = 0;
 	error_destroy(state_write(keeper->name, keeper->document));
+}
+
+/* Events come in pairs: whoever pauses a guest for a moment should not have to share the
+ * processor with us writing that down. */
+static void save_soon(struct keeper *keeper)
+{
+	if (!keeper->unsaved_ns)
+		keeper->unsaved_ns = clock_now_ns();
+}
+
+/* Saves when it is time; how long poll may wait until then, -1: for ever. */
+static int save_due(struct keeper *keeper)
+{
+	if (!keeper->unsaved_ns)
+		return -1;
+	uint64_t waited_ms = (clock_now_ns() - keeper->unsaved_ns) / 1000000;
+	if (waited_ms < SAVE_DELAY_MS)
+		return SAVE_DELAY_MS - (int)waited_ms;
+	save(keeper);
+	return -1;
 }
 
 static void set(struct keeper *keeper, const char *key, json_t *value)
@@ -234,7 +257,7 @@ static void handle_event(struct keeper *keeper, const json_t *event)
 	}
 	if (state)
 		set(keeper, "state", json_string(state));
-	save(keeper);
+	save_soon(keeper);
 	report(keeper, json_pack("{s:s, s:s}", "event", "qmp", "name", name));
 }
 
@@ -281,7 +304,7 @@ static void watch(struct keeper *keeper)
 			[POLL_QMP] = { qmp_closed ? -1 : qmp_fd(keeper->qmp), POLLIN },
 		};
 		size_t n = console_polls(keeper->console, polls + POLL_CONSOLE);
-		if (poll(polls, POLL_CONSOLE + n, -1) < 0 && errno != EINTR)
+		if (poll(polls, POLL_CONSOLE + n, save_due(keeper)) < 0 && errno != EINTR)
 			return;
 		handle_marks(keeper, console_handle(keeper->console, polls + POLL_CONSOLE, n));
 		if (polls[POLL_QMP].revents)

@@ -1,7 +1,6 @@
 #include "vm/snapshot.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,12 +8,8 @@
 #include "base/error.h"
 #include "base/phys_mem.h"
 #include "vm/proc.h"
-#include "vm/qmp.h"
 #include "vm/vm.h"
 
-OWN_DECLARE(own_json, json_t *, json_decref)
-
-#define QMP_TIMEOUT_MS 10000
 /* Copying while the guest runs ends when a round left this little to do, or at the limit. */
 #define FEW_PAGES 256u
 #define MAX_ROUNDS 5u
@@ -167,35 +162,37 @@ static struct error *copy_live(struct snapshot *snapshot, struct snapshot_stats 
 	return NULL;
 }
 
-static struct error *copy_paused(struct snapshot *snapshot, struct qmp *qmp,
-				 const struct snapshot_params *params,
-				 struct snapshot_stats *stats)
+/* One snapshot_take. */
+struct take {
+	struct snapshot *snapshot;
+	const struct snapshot_params *params;
+	struct snapshot_stats stats;
+};
+
+static struct error *copy_paused(void *user, struct qmp *qmp)
 {
-	TRY(copy_dirty(snapshot, &stats->pages_paused));
-	if (params && params->while_paused)
-		return params->while_paused(params->user, qmp);
-	return NULL;
+	struct take *take = user;
+	dirty_stands_still(take->snapshot->dirty, true);
+	struct error *err = copy_dirty(take->snapshot, &take->stats.pages_paused);
+	dirty_stands_still(take->snapshot->dirty, false);
+	if (err || !take->params || !take->params->while_paused)
+		return err;
+	return take->params->while_paused(take->params->user, qmp);
 }
 
 /* Stops the guest if it runs, copies the rest, lets it go on. */
-static struct error *finish_paused(struct snapshot *snapshot, struct qmp *qmp,
-				   const struct snapshot_params *params,
-				   struct snapshot_stats *stats)
+static struct error *finish_paused(struct take *take)
 {
-	AUTO(own_json) json_t *status = NULL;
-	TRY(qmp_command(qmp, "query-status", NULL, QMP_TIMEOUT_MS, &status));
-	bool runs = json_is_true(json_object_get(status, "running"));
-	uint64_t start = clock_now_ns();
-	if (runs)
-		TRY(qmp_command(qmp, "stop", NULL, QMP_TIMEOUT_MS, NULL));
-	struct error *err = copy_paused(snapshot, qmp, params, stats);
-	struct error *resume =
-		runs ? qmp_command(qmp, "cont", NULL, QMP_TIMEOUT_MS, NULL) : NULL;
-	stats->pause_ns = runs ? clock_now_ns() - start : 0;
+	struct snapshot_stats *stats = &take->stats;
+	struct pause_params params = { .needs_monitor =
+					       take->params && take->params->while_paused,
+				       .while_paused = copy_paused,
+				       .user = take };
+	struct error *err = pause_run(take->snapshot->vm, &params, &stats->pause);
+	if (!params.needs_monitor && error_catch(&err, ERR_UNSUPPORTED))
+		return NULL;
+	stats->pause_ns = stats->pause.stop_ns + stats->pause.held_ns + stats->pause.go_ns;
 	stats->is_consistent = !err;
-	if (!err)
-		return resume;
-	error_destroy(resume);
 	return err;
 }
 
@@ -203,19 +200,13 @@ struct error *snapshot_take(struct snapshot *snapshot, const struct snapshot_par
 			    struct snapshot_stats *ret)
 {
 	uint64_t start = clock_now_ns();
-	struct snapshot_stats stats = { 0 };
-	AUTO(own_qmp) struct qmp *qmp = NULL;
-	struct error *err = vm_qmp(snapshot->vm, &qmp);
-	bool has_monitor = !err;
-	if (!error_catch(&err, ERR_UNSUPPORTED))
-		TRY(err);
-	TRY(copy_live(snapshot, &stats));
-	if (has_monitor)
-		TRY(finish_paused(snapshot, qmp, params, &stats));
+	struct take take = { .snapshot = snapshot, .params = params };
+	TRY(copy_live(snapshot, &take.stats));
+	TRY(finish_paused(&take));
 	if (params && params->changed_ret)
 		*params->changed_ret = &snapshot->pages;
-	stats.total_ns = clock_now_ns() - start;
-	*ret = stats;
+	take.stats.total_ns = clock_now_ns() - start;
+	*ret = take.stats;
 	return vm_check_alive(snapshot->vm);
 }
 

@@ -10,20 +10,22 @@
 #include "base/own.h"
 #include "base/vec.h"
 #include "vm/dirty.h"
+#include "vm/pause.h"
 struct error;
 struct phys_mem;
 struct qmp;
 struct vm;
 struct snapshot;
 
-/* Borrows vm. Without a monitor (a foreign QEMU) the guest cannot be stopped and the copy is
- * not consistent: snapshot_stats says so. Caller owns *ret. */
+/* Borrows vm. Where the guest can be stopped neither by its threads nor by a monitor, the copy
+ * is not consistent: snapshot_stats says so. Caller owns *ret. */
 struct error *snapshot_create(struct vm *vm, struct snapshot **ret);
 void snapshot_destroy(struct snapshot *snapshot);
 OWN_DECLARE(own_snapshot, struct snapshot *, snapshot_destroy)
 
 struct snapshot_stats {
-	uint64_t pause_ns; /* from before "stop" is sent to the answer to "cont" */
+	uint64_t pause_ns; /* all of the next three */
+	struct pause_times pause;
 	uint64_t total_ns;
 	size_t pages_live; /* copied while the guest ran, repetitions included */
 	size_t pages_paused; /* copied while it was stopped */
@@ -32,8 +34,8 @@ struct snapshot_stats {
 };
 
 struct snapshot_params {
-	/* Called while the guest is stopped, after the copy; NULL: nothing. An error ends the
-	 * snapshot, after the guest was let go. */
+	/* Called while QEMU has stopped the guest, after the copy; NULL: nothing, and QEMU's
+	 * monitor is not needed. An error ends the snapshot, after the guest was let go. */
 	struct error *(*while_paused)(void *user, struct qmp *qmp);
 	void *user;
 	const struct dirty_pages **changed_ret; /* pages copied while paused; or NULL */

@@ -473,13 +473,10 @@ static struct error *start_parts(const struct vm_spec *spec, struct vm_start *st
 	return NULL;
 }
 
-struct error *vm_start(const struct vm_spec *spec, struct vm_start **ret)
+/* Until the keeper is forked. What the keeper got is closed here then: while we held the far
+ * ends too, neither would see the other's end, nor the keeper that of QEMU. */
+static struct error *launch(const struct vm_spec *spec, struct vm_start *start)
 {
-	AUTO(own_vm_start) struct vm_start *start = NULL;
-	TRY(error_alloc(1, sizeof(*start), &start));
-	start->fd = -1;
-	start->boot_ms = start->ready_ms = -1;
-	state_sweep();
 	AUTO(parts_deinit)
 	struct parts parts = { .lock_fd = -1,
 			       .ram_fd = -1,
@@ -491,9 +488,17 @@ struct error *vm_start(const struct vm_spec *spec, struct vm_start **ret)
 			       .events_fd = { -1, -1 },
 			       .serial_fd = { -1, -1 },
 			       .owner_fd = { -1, -1 } };
-	TRY(start_parts(spec, start, &parts));
-	close(parts.owner_fd[1]); /* or we would never see the keeper's end */
-	parts.owner_fd[1] = -1;
+	return start_parts(spec, start, &parts);
+}
+
+struct error *vm_start(const struct vm_spec *spec, struct vm_start **ret)
+{
+	AUTO(own_vm_start) struct vm_start *start = NULL;
+	TRY(error_alloc(1, sizeof(*start), &start));
+	start->fd = -1;
+	start->boot_ms = start->ready_ms = -1;
+	state_sweep();
+	TRY(launch(spec, start));
 	TRY(await_start(start));
 	*ret = TAKE(start);
 	return NULL;

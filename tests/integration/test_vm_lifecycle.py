@@ -109,6 +109,21 @@ def test_wrong_start(arguments, status, words):
     assert not {f for f in set(os.listdir('/dev/shm')) - before if f'glassbox-t{os.getpid()}' in f}
 
 
+def test_a_qemu_that_cannot_run_is_noticed_at_once(tmp_path):
+    wrapper = tmp_path / 'qemu'
+    wrapper.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "QEMU emulator version 11.1.2" && exit\n'
+                       'echo "qemu: where is my library?" >&2; exit 127\n')
+    wrapper.chmod(0o755)
+    name = unique('wrapper')
+    # A second VM keeps descriptors of its own: the end of the first must be seen all the same.
+    with demo_vm('bystander'):
+        before = time.monotonic()
+        fails('run', '--detach', '--name', name, env={**os.environ, 'GLASSBOX_QEMU': str(wrapper)},
+              words='QEMU did not start: where is my library?')
+        assert time.monotonic() - before < 25  # it is told, not waited for: that would take 30
+    assert nothing_left(name)
+
+
 def test_foreground_killed_hard_takes_the_vm_along():
     name = unique('fg')
     run = subprocess.Popen([GLASSBOX, 'run', '--name', name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
