@@ -5,6 +5,7 @@ import pathlib
 import signal
 import stat
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -109,8 +110,16 @@ def test_wrong_start(arguments, status, words):
     assert not {f for f in set(os.listdir('/dev/shm')) - before if f'glassbox-t{os.getpid()}' in f}
 
 
-def test_a_qemu_that_cannot_run_is_noticed_at_once(tmp_path):
-    wrapper = tmp_path / 'qemu'
+@pytest.fixture
+def open_folder():
+    """A folder that QEMU's own user may enter, unlike tmp_path."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder)
+
+
+def test_a_qemu_that_cannot_run_is_noticed_at_once(open_folder):
+    wrapper = open_folder / 'qemu'
     wrapper.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "QEMU emulator version 11.1.2" && exit\n'
                        'echo "qemu: where is my library?" >&2; exit 127\n')
     wrapper.chmod(0o755)
