@@ -71,9 +71,12 @@ static struct error *run_diff(struct call_context *context, const json_t *query,
 	const char *vm = target_name(context->target);
 	TRY(facts_watch_place(vm, NULL, &place));
 	uint64_t since_ns = (uint64_t)json_integer_value(json_object_get(query, "since"));
-	struct error *err = facts_diff(place, vm, since_ns, ret);
+	struct error *err =
+		facts_diff(&(struct facts_source){ .where = place, .vm = vm }, since_ns, ret);
 	if (err && error_kind(err) == ERR_NOT_FOUND)
-		return error_hint(err, "nobody watched: `glassbox watch %s` records changes",
+		return error_hint(err,
+				  "nobody watched: `glassbox watch %s` or `glassbox serve` "
+				  "records changes",
 				  vm);
 	return err;
 }

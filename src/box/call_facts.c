@@ -26,7 +26,9 @@ static struct error *place_of(struct call_context *context, char **ret)
 static struct error *explain(struct error *err, const char *vm)
 {
 	if (err && error_kind(err) == ERR_NOT_FOUND)
-		return error_hint(err, "nothing was recorded yet: `glassbox watch %s` records",
+		return error_hint(err,
+				  "nothing was recorded yet: `glassbox watch %s` or `glassbox "
+				  "serve` records",
 				  vm);
 	return err;
 }
@@ -52,7 +54,8 @@ const struct call call_query = {
 	.summary = "ask the facts database in SQL; reading only",
 	.details = "Tables: processes, threads, modules, mounts, files, sockets, regions, "
 		   "page_kinds,\n"
-		   "hot_paths, kernels, events. A row was true from first_ns to last_ns (null: "
+		   "hot_paths, kernels, symbols, events. A row was true from first_ns to "
+		   "last_ns (null: "
 		   "still).",
 	.examples = "  glassbox query web \"SELECT comm, pid FROM processes WHERE last_ns IS "
 		    "NULL\"",
@@ -79,13 +82,15 @@ static struct error *run_history(struct call_context *context, json_t **ret)
 	TRY(parse_moment(context, "at", "0s", &at_ns));
 	TRY(place_of(context, &place));
 	const char *vm = target_name(context->target);
-	return explain(facts_at(place, vm, table, at_ns, ret), vm);
+	return explain(
+		facts_at(&(struct facts_source){ .where = place, .vm = vm }, table, at_ns, ret),
+		vm);
 }
 
 static const struct call_param history_params[] = {
 	{ "table", CALL_STRING, .positional = true, .placeholder = "TABLE",
 	  .choices = "processes,threads,modules,mounts,files,sockets,regions,page_kinds,hot_"
-		     "paths,kernels,events",
+		     "paths,kernels,symbols,events",
 	  .help = "which facts" },
 	{ "at", CALL_STRING, .placeholder = "TIME",
 	  .help = "10:02, '5m ago', ...; now if not given" },
@@ -110,7 +115,9 @@ static struct error *run_diff(struct call_context *context, json_t **ret)
 	TRY(parse_moment(context, "since", "1m", &since_ns));
 	TRY(place_of(context, &place));
 	const char *vm = target_name(context->target);
-	return explain(facts_diff(place, vm, since_ns, ret), vm);
+	return explain(
+		facts_diff(&(struct facts_source){ .where = place, .vm = vm }, since_ns, ret),
+		vm);
 }
 
 static const struct call_param diff_params[] = {
@@ -137,6 +144,53 @@ const struct call call_diff = {
 	.params = diff_params,
 	.columns = diff_columns,
 	.run = run_diff,
+};
+
+enum { TIMELINE_STEPS = 120, TIMELINE_STEPS_MAX = 10000 };
+
+static struct error *run_timeline(struct call_context *context, json_t **ret)
+{
+	AUTO(own_free) char *place = NULL;
+	struct facts_source source = { .vm = target_name(context->target) };
+	struct facts_span span = { .steps = TIMELINE_STEPS };
+	uint64_t last_ns = 0, steps = call_integer(context, "steps", TIMELINE_STEPS);
+	if (!steps || steps > TIMELINE_STEPS_MAX)
+		return error_create(ERR_USAGE, "steps must be between 1 and %d",
+				    TIMELINE_STEPS_MAX);
+	span.steps = (unsigned)steps;
+	TRY(place_of(context, &place));
+	source.where = place;
+	TRY(explain(facts_recorded(&source, &span.from_ns, &last_ns), source.vm));
+	if (span.from_ns) /* the recorder's own event comes just before its first look */
+		span.from_ns -= 1000000000;
+	if (call_has(context, "from"))
+		TRY(parse_moment(context, "from", NULL, &span.from_ns));
+	TRY(parse_moment(context, "to", "0s", &span.to_ns));
+	if (span.to_ns <= span.from_ns)
+		return error_create(ERR_USAGE, "the end of the timeline is before its begin");
+	return facts_timeline(&source, &span, ret);
+}
+
+static const struct call_param timeline_params[] = {
+	{ "from", CALL_STRING, .placeholder = "TIME",
+	  .help = "10:02, 5m, @SECONDS; the first look if not given" },
+	{ "to", CALL_STRING, .placeholder = "TIME", .help = "now if not given" },
+	{ "steps", CALL_INTEGER, .placeholder = "N", .help = "buckets; 120 if not given" },
+	DB_PARAM,
+	{ 0 },
+};
+
+const struct call call_timeline = {
+	.name = "timeline",
+	.group = "memory of the past",
+	.summary = "how much began and ended when, and the VM's events",
+	.details = "first_ns and last_ns are the first and the last look of the recorder. "
+		   "Buckets in which\n"
+		   "nothing happened are left out. `history --at` shows any moment between.",
+	.examples = "  glassbox timeline web --from 1h --json",
+	.flags = CALL_TARGET | CALL_LIVE_ONLY,
+	.params = timeline_params,
+	.run = run_timeline,
 };
 
 static const struct call_param watch_params[] = {

@@ -10,6 +10,14 @@ static const struct call_param serve_params[] = {
 	  .help = "TLS certificate (PEM); needed beyond loopback" },
 	{ "key", CALL_PATH, .placeholder = "FILE", .help = "TLS private key (PEM)" },
 	{ "private", CALL_BOOL, .help = "reading needs the token too, not only changing" },
+	{ "no_record", CALL_BOOL, .help = "keep no memory of the VMs' past" },
+	{ "db", CALL_STRING, .placeholder = "WHERE",
+	  .help = "postgresql:// URL or SQLite file for the past of all VMs, instead of one "
+		  "file with each VM" },
+	{ "keep_days", CALL_INTEGER, .placeholder = "N",
+	  .help = "forget what ended longer ago; 7 if not given" },
+	{ "db_max", CALL_SIZE, .placeholder = "SIZE",
+	  .help = "bound of an SQLite file, the oldest is dropped; 256M if not given" },
 	{ 0 },
 };
 
@@ -19,7 +27,10 @@ const struct call call_serve = {
 	.summary = "serve the web page, REST, WebSocket, MCP and metrics",
 	.details = "Prints the address to open, with the token that changing a VM needs. "
 		   "Listens on\n"
-		   "loopback unless told otherwise, and then only with TLS. Ctrl-C ends it.",
+		   "loopback unless told otherwise, and then only with TLS. Looks at every VM "
+		   "once "
+		   "a second and\n"
+		   "records what changed (query, history, diff, timeline). Ctrl-C ends it.",
 	.examples = "  glassbox serve\n  glassbox serve --listen 127.0.0.1:0",
 	.flags = CALL_CLI_ONLY,
 	.params = serve_params,

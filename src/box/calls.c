@@ -53,6 +53,7 @@ const struct call *const call_table[] = {
 	&call_watch,
 	&call_diff,
 	&call_history,
+	&call_timeline,
 	&call_query,
 	/* learning */
 	&call_hot,

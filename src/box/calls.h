@@ -20,6 +20,7 @@ extern const struct call call_ask;
 extern const struct call call_diff;
 extern const struct call call_history;
 extern const struct call call_query;
+extern const struct call call_timeline;
 extern const struct call call_watch;
 
 /* call_kernel.c */

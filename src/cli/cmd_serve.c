@@ -14,6 +14,7 @@
 OWN_DECLARE(own_server, struct server *, server_destroy)
 
 enum { DEFAULT_PORT = 8036 };
+static const uint64_t day_ns = UINT64_C(86400000000000);
 
 /* "HOST:PORT", "[::1]:PORT", "HOST" or ":PORT". Caller owns *host_ret, which may become NULL.
  */
@@ -93,7 +94,12 @@ struct error *cmd_serve(struct call_context *context, const struct cli_options *
 	AUTO(own_free) char *host = NULL;
 	struct server_params params = { .certificate = call_string(context, "cert"),
 					.key = call_string(context, "key"),
-					.reads_need_token = call_bool(context, "private") };
+					.reads_need_token = call_bool(context, "private"),
+					.no_record = call_bool(context, "no_record"),
+					.db = call_string(context, "db"),
+					.keep_ns =
+						call_integer(context, "keep_days", 0) * day_ns,
+					.db_max_bytes = call_integer(context, "db_max", 0) };
 	TRY(split_address(call_string(context, "listen"), &host, &params.port));
 	params.host = host;
 	return serve_until_signal(&params, options->json);

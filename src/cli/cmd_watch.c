@@ -51,15 +51,30 @@ static void print_change(const json_t *change)
 	putchar('\n');
 }
 
-static struct error *print_changes(const char *place, const char *vm, uint64_t since_ns,
+/* Prints what looks after the one at *seen_ns found, and moves it on. A row that ended was last
+ * seen at the look before, so rows that began at *seen_ns were printed already and rows that
+ * ended then were not. */
+static struct error *print_changes(const struct facts_source *source, uint64_t *seen_ns,
 				   bool as_json)
 {
 	AUTO(own_json) json_t *changes = NULL;
+	uint64_t first_ns = 0, last_ns = 0, before_ns = *seen_ns;
 	size_t i;
 	json_t *change;
-	TRY(facts_diff(place, vm, since_ns, &changes));
+	TRY(facts_recorded(source, &first_ns, &last_ns));
+	if (last_ns == before_ns)
+		return NULL;
+	*seen_ns = last_ns;
+	if (!before_ns)
+		return NULL;
+	TRY(facts_diff(source, before_ns - 1, &changes));
 	json_array_foreach(changes, i, change)
 	{
+		bool began =
+			!strcmp(json_string_value(json_object_get(change, "change")), "began");
+		if (began && (uint64_t)json_integer_value(json_object_get(change, "time_ns")) <=
+				     before_ns)
+			continue;
 		if (as_json)
 			json_dumpf(change, stdout, JSON_COMPACT), putchar('\n');
 		else
@@ -76,26 +91,51 @@ static void sleep_ms(uint64_t ms)
 	nanosleep(&time, NULL);
 }
 
+/* Opens for recording; *ret stays NULL when somebody records already, whose changes are then
+ * printed. */
+static struct error *open_watch(const struct facts_watch_params *params,
+				struct facts_watch **ret)
+{
+	struct error *err = facts_watch_create(params, ret);
+	if (error_catch(&err, ERR_LIMIT))
+		fprintf(stderr, "glassbox: %s is recorded by another process: printing only\n",
+			params->vm);
+	return err;
+}
+
+/* *changed_ret: something may have to be printed. */
+static struct error *look_once(struct facts_watch *watch, struct target *target,
+			       bool *changed_ret)
+{
+	struct facts_watch_result result = { .began = 1 };
+	if (watch) {
+		facts_watch_gather(watch, target);
+		TRY(facts_watch_record(watch, &result));
+	}
+	*changed_ret = result.began + result.ended;
+	return NULL;
+}
+
 struct error *cmd_watch(struct call_context *context, const struct cli_options *options)
 {
 	const char *vm = target_name(context->target), *where = call_string(context, "db");
 	uint64_t interval_ms = call_integer(context, "interval_ms", 1000);
-	uint64_t looks = call_integer(context, "looks", 0), since_ns = facts_now();
+	uint64_t looks = call_integer(context, "looks", 0), seen_ns = 0;
 	AUTO(own_facts_watch) struct facts_watch *watch = NULL;
 	AUTO(own_free) char *place = NULL;
 	TRY(facts_watch_place(vm, where, &place));
-	TRY(facts_watch_create(vm, where, &watch));
+	struct facts_source source = { .where = place, .vm = vm };
+	TRY(open_watch(&(struct facts_watch_params){ .vm = vm, .where = where }, &watch));
 	catch_signals();
-	if (!options->json)
+	if (!options->json && watch)
 		fprintf(stderr, "recording %s into %s; Ctrl-C ends it\n", vm, place);
 	for (uint64_t look = 1; !told_to_end; look++) {
-		struct facts_watch_result result = { 0 };
+		bool changed = false;
 		if (!target_alive(context->target))
 			return error_create(ERR_NOT_FOUND, "VM %s has ended", vm);
-		TRY(facts_watch_look(watch, context->target, &result));
-		if (look > 1 && result.began + result.ended)
-			TRY(print_changes(place, vm, since_ns, options->json));
-		since_ns = facts_now();
+		TRY(look_once(watch, context->target, &changed));
+		if (changed || look == 1)
+			TRY(print_changes(&source, &seen_ns, options->json));
 		if (look == looks)
 			break;
 		sleep_ms(interval_ms);

@@ -19,6 +19,9 @@ struct db_ops {
 	void (*destroy)(struct db *db);
 	const char *identity_column; /* SQL type of an automatic primary key */
 	const char *integer_type; /* SQL type of 64 bits */
+	const char *begin_exclusive; /* begins a transaction that nobody else can be in ... */
+	const char *lock_others; /* ... with this after it, or NULL */
+	const char *size_query; /* gives "bytes" in use; NULL: not ours to bound */
 };
 
 struct db {

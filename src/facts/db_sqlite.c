@@ -113,6 +113,9 @@ static const struct db_ops sqlite_ops = {
 	.destroy = sqlite_destroy,
 	.identity_column = "INTEGER PRIMARY KEY",
 	.integer_type = "INTEGER",
+	.begin_exclusive = "BEGIN IMMEDIATE",
+	.size_query = "SELECT (p.page_count - f.freelist_count) * s.page_size AS bytes FROM "
+		      "pragma_page_count() p, pragma_freelist_count() f, pragma_page_size() s",
 };
 
 /* A person's query may read tables and call functions, and nothing else: no ATTACH, no PRAGMA.
@@ -140,6 +143,7 @@ static struct error *configure(struct sqlite_db *db, enum db_access access)
 	if (access == DB_WRITE) {
 		TRY(sqlite_run(&db->base, "PRAGMA journal_mode = WAL", NULL, NULL));
 		TRY(sqlite_run(&db->base, "PRAGMA synchronous = NORMAL", NULL, NULL));
+		TRY(sqlite_run(&db->base, "PRAGMA journal_size_limit = 1048576", NULL, NULL));
 		return NULL;
 	}
 	sqlite3_set_authorizer(db->handle, allow_reading, NULL);

@@ -17,32 +17,26 @@
 
 #include "base/error.h"
 #include "facts/db.h"
+#include "facts/internal.h"
 #include "facts/schema.h"
 #include "facts/table.h"
 
-OWN_DECLARE(own_json, json_t *, json_decref)
-
-enum { MAX_TABLES = 32, TRIM_EVERY_LOOKS = 600 };
-
-struct open_rows {
-	json_t *by_key; /* see above */
-	json_int_t look;
-};
-
-struct facts {
-	struct db *db;
-	char *host, *vm;
-	uint64_t keep_ns, max_rows;
-	uint64_t last_look_ns; /* 0 before the first */
-	unsigned looks;
-	struct open_rows open[MAX_TABLES];
-};
+enum { TRIM_EVERY_LOOKS = 600, TRIM_EVERY_CHANGES = 20000 };
 
 uint64_t facts_now(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void facts_host_name(char *to, size_t size)
+{
+	const char *given = getenv("GLASSBOX_HOST");
+	snprintf(to, size, "%s", given && *given ? given : "localhost");
+	if (!given || !*given)
+		gethostname(to, size - 1);
+	to[size - 1] = '\0';
 }
 
 void facts_destroy(struct facts *facts)
@@ -57,9 +51,8 @@ void facts_destroy(struct facts *facts)
 	free(facts);
 }
 
-/* Runs a statement with every '@' replaced by the table's name. */
-static struct error *run_on(struct facts *facts, const char *pattern, const char *table,
-			    const json_t *values)
+struct error *facts_run_on(struct facts *facts, const char *pattern, const char *table,
+			   const json_t *values, json_t **rows_ret)
 {
 	AUTO(own_free) char *sql = NULL;
 	size_t size = 0;
@@ -69,52 +62,7 @@ static struct error *run_on(struct facts *facts, const char *pattern, const char
 	for (; *pattern; pattern++)
 		fputs(*pattern == '@' ? table : (char[]){ *pattern, 0 }, to);
 	fclose(to);
-	return db_run(facts->db, sql, values, NULL);
-}
-
-/* Rows that a crash left open end at the last look that was recorded. */
-static struct error *close_orphans(struct facts *facts)
-{
-	AUTO(own_json) json_t *who = json_pack("[s,s]", facts->host, facts->vm);
-	for (const struct fact_table *table = fact_tables; table->name; table++)
-		TRY(run_on(
-			facts,
-			"UPDATE @ SET last_ns = COALESCE((SELECT l.last_ns FROM looks l WHERE "
-			"l.host = ?1 AND "
-			"l.vm = ?2), first_ns) WHERE host = ?1 AND vm = ?2 AND last_ns IS NULL",
-			table->name, who));
-	return NULL;
-}
-
-static struct error *open_all(const struct facts_params *params, struct facts *facts)
-{
-	char name[256] = "localhost";
-	gethostname(name, sizeof(name) - 1);
-	facts->host = strdup(params->host ? params->host : name);
-	facts->vm = strdup(params->vm);
-	facts->keep_ns =
-		params->keep_ns ? params->keep_ns : (uint64_t)7 * 24 * 3600 * 1000000000u;
-	facts->max_rows = params->max_rows ? params->max_rows : 1000000;
-	if (!facts->host || !facts->vm)
-		return error_create(ERR_MEMORY, "no memory for facts");
-	for (size_t i = 0; i < MAX_TABLES; i++)
-		facts->open[i].by_key = json_object();
-	TRY(db_open(params->where, DB_WRITE, &facts->db));
-	TRY(schema_prepare(facts->db));
-	return close_orphans(facts);
-}
-
-struct error *facts_open(const struct facts_params *params, struct facts **ret)
-{
-	struct facts *facts = NULL;
-	TRY(error_alloc(1, sizeof(*facts), &facts));
-	struct error *err = open_all(params, facts);
-	if (err) {
-		facts_destroy(facts);
-		return err;
-	}
-	*ret = facts;
-	return NULL;
+	return db_run(facts->db, sql, values, rows_ret);
 }
 
 /* Joins the columns of one role into one text; 0x1f and 0x1e do not appear in what the kernel
@@ -144,6 +92,80 @@ static char *join_columns(const struct fact_table *table, const json_t *row,
 		fputc(0x1f, to);
 	}
 	return fclose(to) ? NULL : text;
+}
+
+/* Takes up the rows that the last recorder left open: what is still there at the next look goes
+ * on, what is not ended at the last look that was recorded. */
+static struct error *take_up(struct facts *facts, const struct fact_table *table)
+{
+	AUTO(own_json) json_t *who = json_pack("[s,s]", facts->host, facts->vm);
+	AUTO(own_json) json_t *rows = NULL;
+	json_t *by_key = facts->open[table - fact_tables].by_key, *row;
+	size_t i;
+	if (table->is_bulk)
+		return NULL;
+	TRY(facts_run_on(facts,
+			 "SELECT * FROM @ WHERE host = ?1 AND vm = ?2 AND last_ns IS NULL",
+			 table->name, who, &rows));
+	json_array_foreach(rows, i, row)
+	{
+		AUTO(own_free) char *key = join_columns(table, row, FACT_KEY);
+		AUTO(own_free) char *text = join_columns(table, row, FACT_VALUE);
+		if (!key || !text)
+			return error_create(ERR_MEMORY, "no memory for facts");
+		json_object_set_new(by_key, key,
+				    json_pack("{s:O, s:s, s:O, s:i}", "id",
+					      json_object_get(row, "row_id"), "values", text,
+					      "row", row, "seen", 0));
+	}
+	return NULL;
+}
+
+static struct error *take_up_all(struct facts *facts)
+{
+	AUTO(own_json) json_t *who = json_pack("[s,s]", facts->host, facts->vm);
+	AUTO(own_json) json_t *rows = NULL;
+	TRY(db_run(facts->db, "SELECT last_ns FROM looks WHERE host = ?1 AND vm = ?2", who,
+		   &rows));
+	facts->last_look_ns = (uint64_t)json_integer_value(
+		json_object_get(json_array_get(rows, 0), "last_ns"));
+	for (const struct fact_table *table = fact_tables; table->name; table++) {
+		json_object_clear(facts->open[table - fact_tables].by_key);
+		TRY(take_up(facts, table));
+	}
+	return NULL;
+}
+
+static struct error *open_all(const struct facts_params *params, struct facts *facts)
+{
+	char name[256];
+	facts_host_name(name, sizeof(name));
+	facts->host = strdup(params->host ? params->host : name);
+	facts->vm = strdup(params->vm);
+	facts->keep_ns =
+		params->keep_ns ? params->keep_ns : (uint64_t)7 * 24 * 3600 * 1000000000u;
+	facts->max_rows = params->max_rows ? params->max_rows : 1000000;
+	facts->max_bytes = params->max_bytes ? params->max_bytes : (uint64_t)256 << 20;
+	if (!facts->host || !facts->vm)
+		return error_create(ERR_MEMORY, "no memory for facts");
+	for (size_t i = 0; i < MAX_TABLES; i++)
+		facts->open[i].by_key = json_object();
+	TRY(db_open(params->where, DB_WRITE, &facts->db));
+	TRY(schema_prepare(facts->db));
+	return take_up_all(facts);
+}
+
+struct error *facts_open(const struct facts_params *params, struct facts **ret)
+{
+	struct facts *facts = NULL;
+	TRY(error_alloc(1, sizeof(*facts), &facts));
+	struct error *err = open_all(params, facts);
+	if (err) {
+		facts_destroy(facts);
+		return err;
+	}
+	*ret = facts;
+	return NULL;
 }
 
 /* The form in which a field is stored: booleans as 0 and 1, lists and objects as text. New
@@ -280,13 +302,11 @@ static struct error *observe_all(struct facts *facts, const struct fact_table *t
 	return end_unseen(facts, table, open, now_ns, change);
 }
 
-/* What the database took back must be forgotten here too: the next look begins all rows anew.
- */
-static void forget(struct facts *facts, const struct fact_table *table)
+/* What the database took back must be forgotten here too: it is read again. */
+static void forget(struct facts *facts)
 {
-	json_object_clear(facts->open[table - fact_tables].by_key);
 	error_destroy(db_run(facts->db, "ROLLBACK", NULL, NULL));
-	error_destroy(close_orphans(facts));
+	error_destroy(take_up_all(facts));
 }
 
 struct error *facts_observe(struct facts *facts, const struct fact_table *table,
@@ -299,9 +319,10 @@ struct error *facts_observe(struct facts *facts, const struct fact_table *table,
 	if (!err)
 		err = db_run(facts->db, "COMMIT", NULL, NULL);
 	if (err) {
-		forget(facts, table);
+		forget(facts);
 		return err;
 	}
+	facts->changes += change.began + change.ended;
 	if (ret)
 		*ret = change;
 	return NULL;
@@ -321,24 +342,17 @@ struct error *facts_event(struct facts *facts, const char *event, const char *de
 		      NULL);
 }
 
-static struct error *trim(struct facts *facts, uint64_t now_ns)
+struct error *facts_end(struct facts *facts)
 {
-	uint64_t before = now_ns > facts->keep_ns ? now_ns - facts->keep_ns : 0;
-	AUTO(own_json)
-	json_t *old = json_pack("[s,s,I]", facts->host, facts->vm, (json_int_t)before);
-	AUTO(own_json)
-	json_t *many =
-		json_pack("[s,s,I]", facts->host, facts->vm, (json_int_t)facts->max_rows);
-	for (const struct fact_table *table = fact_tables; table->name; table++) {
-		TRY(run_on(facts, "DELETE FROM @ WHERE host = ?1 AND vm = ?2 AND last_ns < ?3",
-			   table->name, old));
-		TRY(run_on(facts,
-			   "DELETE FROM @ WHERE host = ?1 AND vm = ?2 AND last_ns IS NOT "
-			   "NULL AND row_id <= "
-			   "(SELECT MAX(row_id) FROM @ WHERE host = ?1 AND vm = ?2) - ?3",
-			   table->name, many));
-	}
-	return NULL;
+	AUTO(own_json) json_t *who = json_pack("[s,s]", facts->host, facts->vm);
+	for (const struct fact_table *table = fact_tables; table->name; table++)
+		TRY(facts_run_on(
+			facts,
+			"UPDATE @ SET last_ns = COALESCE((SELECT l.last_ns FROM looks l WHERE "
+			"l.host = ?1 AND l.vm = ?2), first_ns) WHERE host = ?1 AND vm = ?2 AND "
+			"last_ns IS NULL",
+			table->name, who, NULL));
+	return take_up_all(facts);
 }
 
 struct error *facts_look_done(struct facts *facts, uint64_t now_ns)
@@ -350,5 +364,7 @@ struct error *facts_look_done(struct facts *facts, uint64_t now_ns)
 		   "INSERT INTO looks (host, vm, first_ns, last_ns) VALUES (?1, ?2, ?3, ?3) "
 		   "ON CONFLICT (host, vm) DO UPDATE SET last_ns = excluded.last_ns",
 		   values, NULL));
-	return ++facts->looks % TRIM_EVERY_LOOKS ? NULL : trim(facts, now_ns);
+	bool is_time =
+		++facts->looks % TRIM_EVERY_LOOKS == 0 || facts->changes >= TRIM_EVERY_CHANGES;
+	return is_time ? facts_trim(facts, now_ns) : NULL;
 }

@@ -4,12 +4,9 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "facts/db.h"
 #include "facts/facts.h"
+#include "facts/internal.h"
 #include "facts/table.h"
-
-OWN_DECLARE(own_json, json_t *, json_decref)
-OWN_DECLARE(own_db, struct db *, db_destroy)
 
 struct error *facts_query(const char *where, const char *sql, json_t **ret)
 {
@@ -18,22 +15,45 @@ struct error *facts_query(const char *where, const char *sql, json_t **ret)
 	return db_run(db, sql, NULL, ret);
 }
 
-struct error *facts_at(const char *where, const char *vm, const struct fact_table *table,
+struct error *facts_open_source(const struct facts_source *source, struct db **db_ret,
+				json_t **values_ret)
+{
+	char name[256];
+	facts_host_name(name, sizeof(name));
+	AUTO(own_json)
+	json_t *values = json_pack("[s,s]", source->vm, source->host ? source->host : name);
+	if (!values)
+		return error_create(ERR_MEMORY, "no memory for SQL");
+	TRY(db_open(source->where, DB_READ_ONLY, db_ret));
+	*values_ret = TAKE(values);
+	return NULL;
+}
+
+struct error *facts_select_on(struct db *db, const char *pattern,
+			      const struct fact_table *table, const json_t *values,
+			      json_t **ret)
+{
+	struct facts view = { .db = db };
+	return facts_run_on(&view, pattern, table->name, values, ret);
+}
+
+void facts_add_time(json_t *values, uint64_t time_ns)
+{
+	json_array_append_new(values, json_integer((json_int_t)time_ns));
+}
+
+struct error *facts_at(const struct facts_source *source, const struct fact_table *table,
 		       uint64_t at_ns, json_t **ret)
 {
 	AUTO(own_db) struct db *db = NULL;
-	AUTO(own_free) char *sql = NULL;
-	AUTO(own_json) json_t *values = json_pack("[s,I]", vm, (json_int_t)at_ns);
-	TRY(db_open(where, DB_READ_ONLY, &db));
-	if (asprintf(&sql,
-		     "SELECT * FROM %s WHERE vm = ?1 AND first_ns <= ?2 AND (last_ns IS NULL "
-		     "OR last_ns >= ?2) "
-		     "ORDER BY row_id",
-		     table->name) < 0) {
-		sql = NULL;
-		return error_create(ERR_MEMORY, "no memory for SQL");
-	}
-	return db_run(db, sql, values, ret);
+	AUTO(own_json) json_t *values = NULL;
+	TRY(facts_open_source(source, &db, &values));
+	facts_add_time(values, at_ns);
+	return facts_select_on(
+		db,
+		"SELECT * FROM @ WHERE vm = ?1 AND host = ?2 AND first_ns <= ?3 AND "
+		"(last_ns IS NULL OR last_ns >= ?3) ORDER BY row_id",
+		table, values, ret);
 }
 
 static void append_changes(json_t *changes, const char *table, const char *change,
@@ -50,27 +70,26 @@ static void append_changes(json_t *changes, const char *table, const char *chang
 	}
 }
 
-/* Rows that were there at the first look began before anybody watched: that is not a change. */
+/* Rows that were there at the first look began before anybody watched: that is not a change.
+ * An event has no duration: it begins only. */
 static struct error *diff_table(struct db *db, const struct fact_table *table,
 				const json_t *values, json_t *changes)
 {
-	AUTO(own_free) char *began_sql = NULL, *ended_sql = NULL;
 	AUTO(own_json) json_t *began = NULL, *ended = NULL;
-	if (asprintf(&began_sql,
-		     "SELECT * FROM %s WHERE vm = ?1 AND first_ns > ?2 AND first_ns > "
-		     "COALESCE((SELECT MIN(l.first_ns) "
-		     "FROM looks l WHERE l.vm = ?1), 0) ORDER BY first_ns",
-		     table->name) < 0)
-		began_sql = NULL;
-	if (asprintf(&ended_sql,
-		     "SELECT * FROM %s WHERE vm = ?1 AND last_ns > ?2 ORDER BY last_ns",
-		     table->name) < 0)
-		ended_sql = NULL;
-	if (!began_sql || !ended_sql)
-		return error_create(ERR_MEMORY, "no memory for SQL");
-	TRY(db_run(db, began_sql, values, &began));
-	TRY(db_run(db, ended_sql, values, &ended));
+	TRY(facts_select_on(
+		db,
+		"SELECT * FROM @ WHERE vm = ?1 AND host = ?2 AND first_ns > ?3 AND "
+		"first_ns > COALESCE((SELECT l.first_ns FROM looks l WHERE l.vm = ?1 AND "
+		"l.host = ?2), 0) ORDER BY first_ns",
+		table, values, &began));
 	append_changes(changes, table->name, "began", "first_ns", began);
+	if (!table->call)
+		return NULL;
+	TRY(facts_select_on(
+		db,
+		"SELECT * FROM @ WHERE vm = ?1 AND host = ?2 AND last_ns > ?3 ORDER BY "
+		"last_ns",
+		table, values, &ended));
 	append_changes(changes, table->name, "ended", "last_ns", ended);
 	return NULL;
 }
@@ -98,14 +117,16 @@ static struct error *sort_changes(json_t **changes)
 	return NULL;
 }
 
-struct error *facts_diff(const char *where, const char *vm, uint64_t since_ns, json_t **ret)
+struct error *facts_diff(const struct facts_source *source, uint64_t since_ns, json_t **ret)
 {
 	AUTO(own_db) struct db *db = NULL;
-	AUTO(own_json) json_t *values = json_pack("[s,I]", vm, (json_int_t)since_ns);
+	AUTO(own_json) json_t *values = NULL;
 	AUTO(own_json) json_t *changes = json_array();
-	TRY(db_open(where, DB_READ_ONLY, &db));
+	TRY(facts_open_source(source, &db, &values));
+	facts_add_time(values, since_ns);
 	for (const struct fact_table *table = fact_tables; table->name; table++)
-		TRY(diff_table(db, table, values, changes));
+		if (!table->is_bulk)
+			TRY(diff_table(db, table, values, changes));
 	TRY(sort_changes(&changes));
 	*ret = TAKE(changes);
 	return NULL;

@@ -4,9 +4,8 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "facts/internal.h"
 #include "facts/table.h"
-
-OWN_DECLARE(own_json, json_t *, json_decref)
 
 static struct error *run_text(struct db *db, char *text)
 {
@@ -39,6 +38,8 @@ static struct error *make_table(struct db *db, const struct fact_table *table)
 	fputs(")", to);
 	fclose(to);
 	TRY(run_text(db, sql));
+	if (table->is_bulk) /* an index would be as large as the table */
+		return NULL;
 	if (asprintf(&sql, "CREATE INDEX IF NOT EXISTS %s_time ON %s (vm, last_ns, first_ns)",
 		     table->name, table->name) < 0)
 		sql = NULL;
@@ -58,7 +59,8 @@ static struct error *make_bookkeeping(struct db *db)
 	return run_text(db, sql);
 }
 
-/* One row says the version; later versions add their steps here, from old to new. */
+/* One row says the version. What a version adds is made by prepare_all, since tables and
+ * indexes are made where they are missing; a change of what is there needs a step here. */
 static struct error *check_version(struct db *db)
 {
 	AUTO(own_json) json_t *rows = NULL;
@@ -70,17 +72,39 @@ static struct error *check_version(struct db *db)
 			ERR_UNSUPPORTED,
 			"the facts database has schema %lld, this glassbox knows %d",
 			(long long)version, FACT_SCHEMA_VERSION);
-	if (version)
+	if (version == FACT_SCHEMA_VERSION)
 		return NULL;
 	AUTO(own_json) json_t *values = json_pack("[i]", FACT_SCHEMA_VERSION);
-	return db_run(db, "INSERT INTO glassbox_schema (version) VALUES (?1)", values, NULL);
+	return db_run(db,
+		      version ? "UPDATE glassbox_schema SET version = ?1"
+			      : "INSERT INTO glassbox_schema (version) VALUES (?1)",
+		      values, NULL);
 }
 
-struct error *schema_prepare(struct db *db)
+/* The name that other tools know regions by. */
+static struct error *make_views(struct db *db)
 {
+	TRY(db_run(db, "DROP VIEW IF EXISTS memory_regions", NULL, NULL));
+	return db_run(db, "CREATE VIEW memory_regions AS SELECT * FROM regions", NULL, NULL);
+}
+
+static struct error *prepare_all(struct db *db)
+{
+	if (db->ops->lock_others)
+		TRY(db_run(db, db->ops->lock_others, NULL, NULL));
 	TRY(make_bookkeeping(db));
 	TRY(check_version(db));
 	for (const struct fact_table *table = fact_tables; table->name; table++)
 		TRY(make_table(db, table));
-	return NULL;
+	return make_views(db);
+}
+
+struct error *schema_prepare(struct db *db)
+{
+	TRY(db_run(db, db->ops->begin_exclusive, NULL, NULL));
+	struct error *err = prepare_all(db);
+	if (!err)
+		return db_run(db, "COMMIT", NULL, NULL);
+	error_destroy(db_run(db, "ROLLBACK", NULL, NULL));
+	return err;
 }

@@ -83,6 +83,12 @@ static const struct fact_column kernels[] = {
 	{ "executions", FACT_INTEGER, FACT_SAMPLE },
 	{ 0 },
 };
+static const struct fact_column symbols[] = {
+	{ "name", FACT_TEXT, FACT_KEY },
+	{ "address", FACT_TEXT, FACT_KEY },
+	{ "type", FACT_TEXT, FACT_VALUE },
+	{ 0 },
+};
 static const struct fact_column events[] = {
 	{ "event", FACT_TEXT, FACT_KEY },
 	{ "time_ns", FACT_INTEGER, FACT_KEY },
@@ -97,10 +103,11 @@ const struct fact_table fact_tables[] = {
 	{ "mounts", "mounts", NULL, 1, mounts },
 	{ "files", "files", NULL, 2, files },
 	{ "sockets", "sockets", NULL, 1, sockets },
-	{ "regions", "regions", NULL, 60, regions },
-	{ "page_kinds", "regions", "totals", 10, page_kinds },
-	{ "hot_paths", "hot", NULL, 10, hot_paths },
-	{ "kernels", "kernels", NULL, 10, kernels },
+	{ "regions", "regions", NULL, 10, regions },
+	{ "page_kinds", "regions", "{\"totals\": true}", 5, page_kinds },
+	{ "hot_paths", "hot", "{\"ms\": 50}", 60, hot_paths },
+	{ "kernels", "kernels", "{\"what\": \"@\"}", 10, kernels },
+	{ "symbols", "symbols", NULL, 60, symbols, .is_bulk = true },
 	{ "events", NULL, NULL, 1, events },
 	{ 0 },
 };

@@ -3,6 +3,7 @@
  * was seen from first_ns to last_ns. Thread: constant data. */
 #ifndef FACTS_TABLE_H
 #define FACTS_TABLE_H
+#include <stdbool.h>
 #include <stddef.h>
 
 enum fact_type { FACT_INTEGER, FACT_TEXT };
@@ -23,14 +24,15 @@ struct fact_column {
 struct fact_table {
 	const char *name; /* "processes" */
 	const char *call; /* "ps": the call whose rows these are; NULL: recorded by hand */
-	const char *flag; /* argument of the call to set to true, or NULL */
+	const char *args; /* JSON of the call's arguments, '@' for the VM's name; or NULL */
 	unsigned every_s; /* how often a watch looks, in seconds */
 	const struct fact_column *columns; /* ends with a NULL name */
+	bool is_bulk; /* written once per boot (facts_symbols), not compared row by row */
 };
 
 extern const struct fact_table fact_tables[]; /* ends with a NULL name */
 
 const struct fact_table *fact_table_find(const char *name); /* or NULL */
 
-enum { FACT_SCHEMA_VERSION = 1 };
+enum { FACT_SCHEMA_VERSION = 2 };
 #endif

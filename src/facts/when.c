@@ -79,15 +79,27 @@ static bool parse_clock(const char *text, uint64_t now_ns, uint64_t *ret)
 	return false;
 }
 
+/* "1700000000" or "1700000000.25": seconds since 1970, to the nanosecond. */
+static bool parse_epoch(const char *text, uint64_t *ret)
+{
+	char *end;
+	uint64_t seconds = strtoull(text, &end, 10), unit = second_ns / 10, time_ns;
+	if (__builtin_mul_overflow(seconds, second_ns, &time_ns))
+		return false;
+	if (*end == '.')
+		for (end++; isdigit((unsigned char)*end); end++, unit /= 10)
+			time_ns += (uint64_t)(*end - '0') * unit;
+	if (*end)
+		return false;
+	*ret = time_ns;
+	return true;
+}
+
 struct error *facts_parse_time(const char *text, uint64_t now_ns, uint64_t *ret)
 {
-	char *end = NULL;
 	text += strspn(text, " ");
-	if (*text == '@' && isdigit((unsigned char)text[1])) {
-		uint64_t seconds = strtoull(text + 1, &end, 10);
-		if (!*end && !__builtin_mul_overflow(seconds, second_ns, ret))
-			return NULL;
-	}
+	if (*text == '@' && isdigit((unsigned char)text[1]) && parse_epoch(text + 1, ret))
+		return NULL;
 	if (parse_clock(text, now_ns, ret) || parse_ago(text, now_ns, ret))
 		return NULL;
 	return error_hint(error_create(ERR_USAGE, "'%s' is not a time", text),

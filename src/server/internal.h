@@ -6,6 +6,7 @@
 
 #include "server/access.h"
 #include "server/jobs.h"
+#include "server/recorder.h"
 #include "server/request.h"
 #include "server/route.h"
 #include "server/server.h"
@@ -49,6 +50,7 @@ struct server {
 	struct peer peers[N_PEERS];
 	struct lives *lives;
 	struct pictures *pictures;
+	struct recorder *recorder; /* NULL: nothing is recorded */
 	struct ws_client *clients; /* all WebSocket clients */
 	lws_sorted_usec_list_t vms_timer;
 	bool vms_asked; /* a job lists the VMs for them */

@@ -135,6 +135,30 @@ static void print_vms(struct server *server, FILE *to)
 	json_decref(args);
 }
 
+static void print_number(FILE *to, const char *name, const char *type, const char *help,
+			 double value)
+{
+	fprintf(to, "# HELP glassbox_%s %s.\n# TYPE glassbox_%s %s\nglassbox_%s %.15g\n", name,
+		help, name, type, name, value);
+}
+
+static void print_recorder(struct server *server, FILE *to)
+{
+	struct recorder_counts counts = recorder_counts(server->recorder);
+	print_number(to, "recorder_vms", "gauge", "VMs whose past is being recorded",
+		     (double)counts.vms);
+	print_number(to, "recorder_looks_total", "counter", "Looks at a VM for its past",
+		     (double)counts.looks);
+	print_number(to, "recorder_changes_total", "counter",
+		     "Intervals that began or ended in the facts database",
+		     (double)counts.changes);
+	print_number(to, "recorder_failures_total", "counter",
+		     "Times that a facts database could not be written",
+		     (double)counts.failures);
+	print_number(to, "recorder_cpu_seconds_total", "counter",
+		     "Processor time of the recorder", (double)counts.cpu_ns / 1e9);
+}
+
 char *metrics_text(struct server *server)
 {
 	char *text = NULL;
@@ -151,5 +175,6 @@ char *metrics_text(struct server *server)
 	SERVER_COUNTERS(PRINT_COUNTER)
 #undef PRINT_COUNTER
 	print_vms(server, to);
+	print_recorder(server, to);
 	return fclose(to) ? NULL : text;
 }

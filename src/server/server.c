@@ -114,6 +114,13 @@ static struct error *start(struct server *server, const struct server_params *pa
 		err = listen_on(server, &free_port);
 	}
 	TRY(err);
+	if (!params->no_record)
+		TRY(recorder_create(
+			&(struct recorder_params){ .box = server->box,
+						   .where = params->db,
+						   .keep_ns = params->keep_ns,
+						   .max_bytes = params->db_max_bytes },
+			&server->recorder));
 	return make_url(server, params->certificate);
 }
 
@@ -141,6 +148,7 @@ void server_destroy(struct server *server)
 	if (server->context)
 		lws_context_destroy(server->context);
 	jobs_destroy(server->jobs);
+	recorder_destroy(server->recorder);
 	lives_destroy(server->lives);
 	pictures_destroy(server->pictures);
 	box_destroy(server->box);

@@ -14,6 +14,9 @@ struct server_params {
 	const char *certificate, *key; /* PEM files, or NULL: plain HTTP, loopback only */
 	bool reads_need_token;
 	bool any_port; /* when port is taken, use a free one */
+	bool no_record; /* keep no memory of the past */
+	const char *db; /* where the past goes; NULL: with each VM's files (recorder.h) */
+	uint64_t keep_ns, db_max_bytes; /* bounds of the past; 0: the defaults */
 };
 
 /* Listens. Caller owns *ret. Fails: ERR_USAGE (beyond loopback without TLS), ERR_SYSTEM. */

@@ -11,6 +11,7 @@
 #include "facts/table.h"
 
 static char path[64];
+static const struct facts_source of_a = { .where = path, .host = "h", .vm = "a" };
 static const uint64_t second = 1000000000u;
 
 static int setup(void **state)
@@ -111,17 +112,105 @@ static void a_recycled_pid_is_another_process(void **state)
 	facts_destroy(facts);
 }
 
-static void a_crash_leaves_rows_that_the_next_start_ends(void **state)
+static void the_next_recorder_takes_up_what_the_last_left_open(void **state)
 {
+	static const char both[] = "[{\"pid\":1,\"start_ns\":5,\"comm\":\"init\",\"kthread\":"
+				   "true,\"uid\":null},{\"pid\":7,\"start_ns\":6,\"comm\":"
+				   "\"sh\"}]";
 	struct facts *facts = open_fresh();
-	look(facts, "processes", "[{\"pid\":1,\"start_ns\":5,\"comm\":\"init\"}]", second, 1,
-	     0);
-	look(facts, "processes", "[{\"pid\":1,\"start_ns\":5,\"comm\":\"init\"}]", 5 * second,
-	     0, 0);
+	look(facts, "processes", both, second, 2, 0);
+	look(facts, "processes", both, 5 * second, 0, 0);
 	facts_destroy(facts);
 	assert_ok(facts_open(&(struct facts_params){ .where = path, .vm = "a", .host = "h" },
 			     &facts));
-	assert_int_equal(number("SELECT last_ns FROM processes"), 5 * second);
+	look(facts, "processes",
+	     "[{\"pid\":1,\"start_ns\":5,\"comm\":\"init\",\"kthread\":true,\"uid\":null}]",
+	     9 * second, 0, 1);
+	assert_int_equal(number("SELECT last_ns FROM processes WHERE pid = 7"), 5 * second);
+	assert_int_equal(number("SELECT first_ns FROM processes WHERE pid = 1 AND last_ns IS "
+				"NULL"),
+			 second);
+	assert_ok(facts_end(facts));
+	assert_int_equal(number("SELECT last_ns FROM processes WHERE pid = 1"), 9 * second);
+	facts_destroy(facts);
+}
+
+static void symbols_are_written_once_per_boot(void **state)
+{
+	struct facts *facts = open_fresh();
+	json_t *rows = json_array();
+	for (int i = 0; i < 45; i++)
+		json_array_append_new(rows,
+				      json_pack("{s:o, s:o, s:s}", "name",
+						json_sprintf("f%d", i), "address",
+						json_sprintf("0x%x", 4096 * i), "type", "T"));
+	for (uint64_t at = 1; at <= 2; at++) {
+		assert_ok(facts_symbols(facts, rows, at * second));
+		assert_int_equal(number("SELECT COUNT(*) FROM symbols"), 45);
+	}
+	json_object_set_new(json_array_get(rows, 44), "address", json_string("0x5"));
+	assert_ok(facts_symbols(facts, rows, 3 * second));
+	assert_int_equal(number("SELECT COUNT(*) FROM symbols WHERE last_ns IS NULL"), 45);
+	assert_int_equal(number("SELECT COUNT(*) FROM symbols"), 90);
+	assert_int_equal(number("SELECT COUNT(*) FROM memory_regions"), 0);
+	json_decref(rows);
+	facts_destroy(facts);
+}
+
+/* A guest that starts processes without end must not fill the disk. */
+static void a_database_stays_within_its_size(void **state)
+{
+	struct facts *facts = NULL;
+	char text[160];
+	teardown(NULL);
+	assert_ok(facts_open(
+		&(struct facts_params){
+			.where = path, .vm = "a", .host = "h", .max_bytes = 1 << 20 },
+		&facts));
+	for (uint64_t at = 1; at <= 200; at++) {
+		json_t *rows = json_array();
+		for (int i = 0; i < 200; i++) {
+			snprintf(text, sizeof(text), "process %lu %d", (unsigned long)at, i);
+			json_array_append_new(rows,
+					      json_pack("{s:I, s:I, s:s}", "pid",
+							(json_int_t)(at * 200 + i), "start_ns",
+							(json_int_t)at, "comm", text));
+		}
+		assert_ok(facts_observe(facts, fact_table_find("processes"), rows, at * second,
+					NULL));
+		assert_ok(facts_look_done(facts, at * second));
+		json_decref(rows);
+	}
+	json_int_t count = number("SELECT COUNT(*) FROM processes");
+	assert_true(count > 200 && count < 36000);
+	struct stat info;
+	assert_false(stat(path, &info));
+	assert_true(info.st_size < 8 << 20);
+	facts_destroy(facts);
+}
+
+static void a_timeline_counts_what_happened_when(void **state)
+{
+	struct facts *facts = open_fresh();
+	json_t *timeline = NULL;
+	look(facts, "mounts", "[{\"id\":1,\"mountpoint\":\"/\"}]", 10 * second, 1, 0);
+	look(facts, "mounts",
+	     "[{\"id\":1,\"mountpoint\":\"/\"},{\"id\":2,\"mountpoint\":\"/proc\"}]",
+	     15 * second, 1, 0);
+	look(facts, "mounts", "[{\"id\":1,\"mountpoint\":\"/\"}]", 19 * second, 0, 1);
+	assert_ok(facts_event(facts, "paused", "by hand", 18 * second));
+	struct facts_span span = { 10 * second, 20 * second, 10 };
+	assert_ok(facts_timeline(&of_a, &span, &timeline));
+	const json_t *buckets = json_object_get(timeline, "buckets");
+	assert_int_equal(json_array_size(buckets), 2);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_array_get(buckets, 0), "began")), 1);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_array_get(buckets, 0), "ended")), 1);
+	assert_int_equal(json_integer_value(json_object_get(timeline, "first_ns")),
+			 10 * second);
+	assert_int_equal(json_array_size(json_object_get(timeline, "events")), 1);
+	json_decref(timeline);
 	facts_destroy(facts);
 }
 
@@ -137,13 +226,13 @@ static void the_past_can_be_asked(void **state)
 	     5 * second, 1, 0);
 	look(facts, "processes", "[{\"pid\":1,\"start_ns\":5,\"comm\":\"init\"}]", 9 * second,
 	     0, 1);
-	assert_ok(facts_at(path, "a", fact_table_find("processes"), 5 * second, &rows));
+	assert_ok(facts_at(&of_a, fact_table_find("processes"), 5 * second, &rows));
 	assert_int_equal(json_array_size(rows), 2);
 	json_decref(rows);
-	assert_ok(facts_at(path, "a", fact_table_find("processes"), 9 * second, &rows));
+	assert_ok(facts_at(&of_a, fact_table_find("processes"), 9 * second, &rows));
 	assert_int_equal(json_array_size(rows), 1);
 	json_decref(rows);
-	assert_ok(facts_diff(path, "a", 2 * second, &rows));
+	assert_ok(facts_diff(&of_a, 2 * second, &rows));
 	assert_int_equal(json_array_size(rows), 2);
 	assert_string_equal(
 		json_string_value(json_object_get(json_array_get(rows, 0), "change")), "began");
@@ -215,7 +304,8 @@ static void moments_are_understood(void **state)
 		     { "15:00", 86400 - 3477 },
 		     { "2026-01-01 14:02:00", 3 },
 		     { "2026-01-01T14:02:00Z", 3 },
-		     { "@1767276100", 23 } };
+		     { "@1767276100", 23 },
+		     { "@1767276100.000", 23 } };
 	static const char *const bad[] = { "",	    "soon", "5 parsecs",
 					   "25:00", "@x",   "99999999999999999999 days",
 					   "-5m" };
@@ -233,7 +323,10 @@ int main(void)
 		cmocka_unit_test(an_idle_guest_writes_nothing),
 		cmocka_unit_test(intervals_end_at_the_last_look_that_saw_them),
 		cmocka_unit_test(a_recycled_pid_is_another_process),
-		cmocka_unit_test(a_crash_leaves_rows_that_the_next_start_ends),
+		cmocka_unit_test(the_next_recorder_takes_up_what_the_last_left_open),
+		cmocka_unit_test(symbols_are_written_once_per_boot),
+		cmocka_unit_test(a_database_stays_within_its_size),
+		cmocka_unit_test(a_timeline_counts_what_happened_when),
 		cmocka_unit_test(the_past_can_be_asked),
 		cmocka_unit_test(a_question_cannot_change_anything),
 		cmocka_unit_test(an_endless_query_is_stopped),
