@@ -56,14 +56,14 @@ struct error *view_add_program(struct view *view, const char *program)
 	TRY(view_add(view, "/bin", false));
 	if (!realpath(program, real) || !strncmp(real, "/usr/", 5))
 		return NULL;
-	/* TOP/bin/qemu-system-x86_64 needs TOP. */
-	for (int i = 0; i < 2; i++) {
-		char *slash = strrchr(real, '/');
-		if (!slash || slash == real)
-			return view_add(view, program, false);
+	/* TOP/bin/qemu-system-x86_64 needs TOP, one that was just built its own folder. */
+	char *slash = strrchr(real, '/');
+	if (slash)
 		*slash = 0;
-	}
-	return view_add(view, real, false);
+	char *bin = strrchr(real, '/');
+	if (bin && !strcmp(bin, "/bin"))
+		*bin = 0;
+	return view_add(view, *real ? real : program, false);
 }
 
 struct error *view_add_word(struct view *view, const char *word)
@@ -155,6 +155,13 @@ static bool bind_devices(void)
 	return true;
 }
 
+/* A folder for everybody, unless QEMU lies there and it was bound as it is. */
+static bool make_scratch(const char *path)
+{
+	mkdir(path, 01777);
+	return !chmod(path, 01777) || errno == EROFS;
+}
+
 const char *view_enter(const struct view *view)
 {
 	umask(022);
@@ -166,10 +173,8 @@ const char *view_enter(const struct view *view)
 	for (size_t i = 0; i < view->paths.count; i++)
 		if (!bind_path(&view->paths.items[i]))
 			return view->paths.items[i].path;
-	mkdir("tmp", 01777);
 	mkdir("var", 0755);
-	mkdir("var/tmp", 01777);
-	if (chmod("tmp", 01777) || chmod("var/tmp", 01777) || !bind_devices())
+	if (!make_scratch("tmp") || !make_scratch("var/tmp") || !bind_devices())
 		return "devices";
 	if (!mount_proc())
 		return "/proc";
