@@ -6,6 +6,7 @@
 #include "box/guest_call.h"
 #include "guest/file.h"
 #include "guest/guest.h"
+#include "guest/hidden.h"
 #include "guest/module.h"
 #include "guest/mount.h"
 #include "guest/socket.h"
@@ -155,59 +156,79 @@ static bool file_row(void *user, const struct guest_file *file)
 				       call_hex(file->flags)));
 }
 
-static bool socket_row(void *user, const struct guest_file *file)
+/* The processes asked about: all of them, or the one that the argument names. */
+static struct error *asked_processes(struct call_context *context, struct guest *guest,
+				     struct guest_tasks *ret)
 {
-	struct rows *rows = user;
-	struct guest_socket s;
-	if (!guest_socket_read(rows->guest, file, &s))
-		return true;
-	return add_row(rows, json_pack("{s:i,s:i,s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:I}", "pid",
-				       rows->task->pid, "fd", (int)file->fd, "family",
-				       s.family ? s.family : s.family_text, "type",
-				       s.type ? s.type : s.type_text, "proto", s.proto, "local",
-				       text_or_null(s.local), "remote", text_or_null(s.remote),
-				       "state", s.state, "receive_queue",
-				       (json_int_t)s.receive_queue, "send_queue",
-				       (json_int_t)s.send_queue, "inode", (json_int_t)s.inode));
-}
-
-/* Runs visit over the descriptors of all processes, or of the one asked for. */
-static struct error *each_process(struct call_context *context, guest_file_fn *visit,
-				  json_t **ret)
-{
-	struct guest *guest = NULL;
-	TRY(call_guest(context, &guest));
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
 	TRY(guest_tasks_read(guest, false, &tasks));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
-	bool one = call_has(context, "pid"), found = false;
-	int64_t pid = (int64_t)call_integer(context, "pid", 0);
-	for (size_t i = 0; i < tasks.count && !rows.err; i++) {
-		if (one && tasks.items[i].pid != pid)
-			continue;
-		found = true;
-		rows.task = &tasks.items[i];
-		guest_files_each(guest, rows.task, visit, &rows);
+	if (call_has(context, "pid")) {
+		int64_t pid = (int64_t)call_integer(context, "pid", 0);
+		size_t kept = 0;
+		for (size_t i = 0; i < tasks.count; i++)
+			if (tasks.items[i].pid == pid)
+				tasks.items[kept++] = tasks.items[i];
+		if (!kept)
+			return error_hint(
+				error_create(ERR_NOT_FOUND, "no process %lld", (long long)pid),
+				"see `glassbox ps`");
+		tasks.count = kept;
 	}
-	if (rows.err)
-		return rows.err;
-	if (one && !found)
-		return error_hint(
-			error_create(ERR_NOT_FOUND, "no process %lld", (long long)pid),
-			"see `glassbox ps`");
-	*ret = TAKE(list);
+	*ret = tasks;
+	tasks = (struct guest_tasks){ 0 };
 	return NULL;
 }
 
 static struct error *run_files(struct call_context *context, json_t **ret)
 {
-	return each_process(context, file_row, ret);
+	struct guest *guest = NULL;
+	TRY(call_guest(context, &guest));
+	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
+	TRY(asked_processes(context, guest, &tasks));
+	AUTO(own_json) json_t *list = json_array();
+	struct rows rows = { .guest = guest, .list = list };
+	for (size_t i = 0; i < tasks.count && !rows.err; i++) {
+		rows.task = &tasks.items[i];
+		guest_files_each(guest, rows.task, file_row, &rows);
+	}
+	if (rows.err)
+		return rows.err;
+	*ret = TAKE(list);
+	return NULL;
+}
+
+static bool socket_row(void *user, const struct guest_socket *s)
+{
+	bool held = s->pid >= 0;
+	return add_row(user,
+		       json_pack("{s:o,s:o,s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:o,s:o,s:o}",
+				 "pid", json_number_or_null(held, s->pid), "fd",
+				 json_number_or_null(held, s->fd), "family",
+				 s->family ? s->family : s->family_text, "type",
+				 s->type ? s->type : s->type_text, "proto", s->proto, "local",
+				 text_or_null(s->local), "remote", text_or_null(s->remote),
+				 "state", s->state, "receive_queue",
+				 (json_int_t)s->receive_queue, "send_queue",
+				 (json_int_t)s->send_queue, "inode",
+				 json_number_or_null(s->inode != 0, (int64_t)s->inode), "uid",
+				 json_number_or_null(s->has_uid, s->uid), "ns",
+				 json_number_or_null(s->net_ns != 0, s->net_ns), "sock",
+				 call_hex(s->gva)));
 }
 
 static struct error *run_sockets(struct call_context *context, json_t **ret)
 {
-	return each_process(context, socket_row, ret);
+	struct guest *guest = NULL;
+	TRY(call_guest(context, &guest));
+	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
+	TRY(asked_processes(context, guest, &tasks));
+	AUTO(own_json) json_t *list = json_array();
+	struct rows rows = { .guest = guest, .list = list };
+	TRY(guest_sockets_each(guest, &tasks, call_has(context, "pid"), socket_row, &rows));
+	if (rows.err)
+		return rows.err;
+	*ret = TAKE(list);
+	return NULL;
 }
 
 static const struct call_param some_pid_params[] = {
@@ -241,6 +262,8 @@ static const struct call_column sockets_columns[] = {
 	{ "type", "TYPE", COLUMN_LEFT },
 	{ "proto", "PROTO", COLUMN_LEFT },
 	{ "state", "STATE", COLUMN_LEFT },
+	{ "receive_queue", "RECV-Q", COLUMN_RIGHT },
+	{ "send_queue", "SEND-Q", COLUMN_RIGHT },
 	{ "local", "LOCAL", COLUMN_LEFT },
 	{ "remote", "REMOTE", COLUMN_LEFT },
 	{ 0 },
@@ -250,6 +273,9 @@ const struct call call_sockets = {
 	.name = "sockets",
 	.group = "introspection",
 	.summary = "list sockets and who holds them",
+	.details =
+		"Also those that no process holds: connections in TIME_WAIT, sockets of the\n"
+		"kernel. Their PID is unknown.",
 	.flags = CALL_TARGET,
 	.params = some_pid_params,
 	.columns = sockets_columns,
@@ -259,14 +285,27 @@ const struct call call_sockets = {
 /* --- lsmod and mounts -----------------------------------------------------------------------
  */
 
+static json_t *module_object(const struct guest_module *module)
+{
+	return json_pack("{s:o,s:o,s:I,s:i,s:s,s:o}", "name",
+			 json_guest_text(module->name, sizeof(module->name)), "address",
+			 call_hex(module->address), "size", (json_int_t)module->size_bytes,
+			 "refcount", module->refcount, "state", module->state, "used_by",
+			 text_or_null(module->used_by));
+}
+
 static bool module_row(void *user, const struct guest_module *module)
 {
-	return add_row(user, json_pack("{s:o,s:o,s:I,s:i,s:s,s:o}", "name",
-				       json_guest_text(module->name, sizeof(module->name)),
-				       "address", call_hex(module->address), "size",
-				       (json_int_t)module->size_bytes, "refcount",
-				       module->refcount, "state", module->state, "used_by",
-				       text_or_null(module->used_by)));
+	return add_row(user, module_object(module));
+}
+
+static bool hidden_module_row(void *user, const struct guest_module *module, unsigned views)
+{
+	static const char *const names[] = { "sysfs", "address tree", "memory" };
+	json_t *row = module_object(module);
+	if (row)
+		json_object_set_new(row, "found_in", json_bit_names(views, names, 3));
+	return add_row(user, row);
 }
 
 static struct error *run_lsmod(struct call_context *context, json_t **ret)
@@ -275,12 +314,22 @@ static struct error *run_lsmod(struct call_context *context, json_t **ret)
 	TRY(call_guest(context, &guest));
 	AUTO(own_json) json_t *list = json_array();
 	struct rows rows = { .guest = guest, .list = list };
-	guest_modules_each(guest, module_row, &rows);
+	if (call_bool(context, "hidden"))
+		TRY(guest_hidden_modules_each(guest, hidden_module_row, &rows));
+	else
+		guest_modules_each(guest, module_row, &rows);
 	if (rows.err)
 		return rows.err;
 	*ret = TAKE(list);
 	return NULL;
 }
+
+static const struct call_param lsmod_params[] = {
+	{ "hidden", CALL_BOOL,
+	  .help = "only what other structures of the kernel know and its list of modules does "
+		  "not" },
+	{ 0 },
+};
 
 static const struct call_column lsmod_columns[] = {
 	{ "name", "NAME", COLUMN_LEFT },
@@ -297,6 +346,7 @@ const struct call call_lsmod = {
 	.group = "introspection",
 	.summary = "list kernel modules",
 	.flags = CALL_TARGET,
+	.params = lsmod_params,
 	.columns = lsmod_columns,
 	.run = run_lsmod,
 };

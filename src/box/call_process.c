@@ -52,16 +52,11 @@ struct hidden_rows {
 
 static bool hidden_row(void *user, const struct guest_hidden *hidden)
 {
+	static const char *const names[] = { "pid map", "cpu", "run queue", "slab" };
 	struct hidden_rows *rows = user;
 	json_t *row = task_row(rows->guest, &hidden->task);
-	json_t *views = json_array();
-	if (hidden->views & GUEST_VIEW_PID_MAP)
-		json_array_append_new(views, json_string("pid map"));
-	if (hidden->views & GUEST_VIEW_CPU)
-		json_array_append_new(views, json_string("cpu"));
 	if (row)
-		json_object_set(row, "found_in", views);
-	json_decref(views);
+		json_object_set_new(row, "found_in", json_bit_names(hidden->views, names, 4));
 	rows->err = json_list_add(rows->list, row);
 	return !rows->err;
 }

@@ -8,18 +8,26 @@
 #include "guest/btf.h"
 #include "guest/guest.h"
 #include "guest/space.h"
-#include "guest/symtab.h"
+#include "guest/module_symbols.h"
 #include "guest/task.h"
 #include "guest/type_print.h"
 
 /* --- symbols --------------------------------------------------------------------------- */
 
-static json_t *symbol_row(const struct symbol *symbol)
+static json_t *symbol_row(const struct symbol *symbol, const char *module)
 {
 	char type[2] = { symbol->type, 0 };
-	return json_pack("{s:o,s:o,s:o}", "name", json_guest_text(symbol->name, SIZE_MAX),
-			 "address", call_hex(symbol->address), "type",
-			 json_guest_text(type, 1));
+	return json_pack("{s:o,s:o,s:o,s:o}", "name", json_guest_text(symbol->name, SIZE_MAX),
+			 "address", call_hex(symbol->address), "type", json_guest_text(type, 1),
+			 "module", module ? json_guest_text(module, SIZE_MAX) : json_null());
+}
+
+static struct error *add_symbol(const struct symbol *symbol, const char *module,
+				const char *pattern, json_t *rows)
+{
+	if (pattern && fnmatch(pattern, symbol->name, 0))
+		return NULL;
+	return json_list_add(rows, symbol_row(symbol, module));
 }
 
 static struct error *run_symbols(struct call_context *context, json_t **ret)
@@ -30,12 +38,16 @@ static struct error *run_symbols(struct call_context *context, json_t **ret)
 	if (!table)
 		return error_create(ERR_NOT_FOUND, "no symbols in this memory: %s",
 				    guest_doubt(guest, 0) ? guest_doubt(guest, 0) : "unknown");
-	const char *pattern = call_string(context, "pattern");
+	const struct module_symbols *modules = guest_module_symbols(guest);
+	const char *pattern = call_string(context, "pattern"), *module = NULL;
 	AUTO(own_json) json_t *rows = json_array();
 	for (size_t i = 0; i < symtab_count(table); i++) {
 		struct symbol symbol = symtab_get(table, i);
-		if (!pattern || !fnmatch(pattern, symbol.name, 0))
-			TRY(json_list_add(rows, symbol_row(&symbol)));
+		TRY(add_symbol(&symbol, NULL, pattern, rows));
+	}
+	for (size_t i = 0; modules && i < module_symbols_count(modules); i++) {
+		struct symbol symbol = module_symbols_get(modules, i, &module);
+		TRY(add_symbol(&symbol, module, pattern, rows));
 	}
 	if (pattern && !json_array_size(rows))
 		return error_hint(
@@ -55,13 +67,14 @@ static const struct call_column symbols_columns[] = {
 	{ "address", "ADDRESS", COLUMN_LEFT },
 	{ "type", "T", COLUMN_LEFT },
 	{ "name", "NAME", COLUMN_LEFT },
+	{ "module", "MODULE", COLUMN_LEFT },
 	{ 0 },
 };
 
 const struct call call_symbols = {
 	.name = "symbols",
 	.group = "addresses and bytes",
-	.summary = "list kernel symbols",
+	.summary = "list the symbols of the kernel and its modules",
 	.examples = "  glassbox symbols demo init_task\n  glassbox symbols demo 'tcp_*'",
 	.flags = CALL_TARGET,
 	.params = symbols_params,
@@ -215,6 +228,16 @@ struct error *call_space(struct call_context *context, struct guest *guest,
 	return NULL;
 }
 
+/* In the kernel first, then in its modules. */
+static bool find_symbol(struct guest *guest, const char *name, uint64_t *gva_ret)
+{
+	struct module_symbols *modules;
+	if (guest_symbol(guest, name, gva_ret))
+		return true;
+	modules = guest_module_symbols(guest);
+	return modules && module_symbols_find(modules, name, gva_ret);
+}
+
 struct error *call_address(struct call_context *context, struct guest *guest, const char *name,
 			   uint64_t *gva_ret)
 {
@@ -234,7 +257,7 @@ struct error *call_address(struct call_context *context, struct guest *guest, co
 		unsigned long long offset =
 			text[length] ? strtoull(text + length + 1, &end, 0) : 0;
 		if ((!text[length] || (text[length + 1] && !*end)) &&
-		    guest_symbol(guest, symbol, &base)) {
+		    find_symbol(guest, symbol, &base)) {
 			*gva_ret = base + offset;
 			return NULL;
 		}

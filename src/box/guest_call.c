@@ -108,6 +108,15 @@ json_t *json_number_or_null(bool known, int64_t value)
 	return known ? json_integer(value) : json_null();
 }
 
+json_t *json_bit_names(uint64_t bits, const char *const *names, size_t n)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < n; i++)
+		if (bits >> i & 1)
+			json_array_append_new(list, json_string(names[i]));
+	return list;
+}
+
 struct error *json_list_add(json_t *list, json_t *value)
 {
 	if (!value || json_array_append_new(list, value))

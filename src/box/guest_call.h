@@ -36,6 +36,8 @@ json_t *json_guest_words(const char *bytes, size_t length);
 /* "0x..." or null. */
 json_t *json_hex_or_null(bool known, uint64_t value);
 json_t *json_number_or_null(bool known, int64_t value);
+/* The names of the bits that are set, as a list. */
+json_t *json_bit_names(uint64_t bits, const char *const *names, size_t n);
 
 /* Adds value (taken) to list; ERR_MEMORY when either is missing. */
 struct error *json_list_add(json_t *list, json_t *value);

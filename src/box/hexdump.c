@@ -2,8 +2,8 @@
  *
  *   init_task:                                      where a symbol begins, a line of its own
  *   ffffffff82a1aa40  00 00 ..  |................|
- *   ffffffff82a1aa50  40 aa ..  |@...............|  init_task        words that point into the
- * image
+ *   ffffffff82a1aa50  40 aa ..  |@...............|  init_task        words that point
+ *                                                              into the image or a module
  */
 #include "box/hexdump.h"
 
@@ -12,7 +12,7 @@
 
 #include "base/bytes.h"
 #include "guest/guest.h"
-#include "guest/symtab.h"
+#include "guest/module_symbols.h"
 
 enum { LINE_BYTES = 16, TEXT_BYTES = 256 };
 
@@ -31,29 +31,20 @@ static void put_bytes(FILE *to, uint64_t address, const uint8_t *bytes, size_t l
 	fputc('|', to);
 }
 
-/* The symbol in whose range address lies, when that is inside the kernel image. */
-static bool image_symbol(struct guest *guest, uint64_t address, struct symbol *symbol,
-			 uint64_t *offset_ret)
-{
-	struct symtab *table = guest_symtab(guest);
-	uint64_t gpa;
-	return table && guest_image_to_gpa(guest, address, &gpa) &&
-	       symtab_at(table, address, symbol, offset_ret) && *offset_ret < 1 << 20;
-}
-
 /* Names every symbol that begins in this line, and at the top the one that goes on. */
 static void put_symbols(FILE *to, struct guest *guest, uint64_t address, size_t length,
 			bool is_top)
 {
-	const char *last = "";
+	const char *last = "", *module;
 	for (size_t i = 0; i < length; i++) {
 		struct symbol symbol;
 		uint64_t offset;
-		if (!image_symbol(guest, address + i, &symbol, &offset) ||
+		char text[TEXT_BYTES];
+		if (!guest_symbol_near(guest, address + i, &symbol, &module, &offset) ||
 		    (offset && (i || !is_top)) || !strcmp(symbol.name, last))
 			continue;
-		fprintf(to, offset ? "%s+0x%llx:\n" : "%s:\n", symbol.name,
-			(unsigned long long)offset);
+		guest_symbol_text(guest, address + i, text, sizeof(text));
+		fprintf(to, "%s:\n", text);
 		last = symbol.name;
 	}
 }
@@ -64,11 +55,13 @@ static void put_pointers(FILE *to, struct guest *guest, uint64_t address, const 
 	unsigned word = guest_word_bytes(guest);
 	for (size_t i = (word - address % word) % word; i + word <= length; i += word) {
 		struct symbol symbol;
+		const char *module;
+		char text[TEXT_BYTES];
 		uint64_t offset, value = word == 8 ? load_u64(bytes + i) : load_u32(bytes + i);
-		if (!image_symbol(guest, value, &symbol, &offset))
+		if (!guest_symbol_near(guest, value, &symbol, &module, &offset))
 			continue;
-		fprintf(to, offset ? "  %s+0x%llx" : "  %s", symbol.name,
-			(unsigned long long)offset);
+		guest_symbol_text(guest, value, text, sizeof(text));
+		fprintf(to, "  %s", text);
 	}
 }
 

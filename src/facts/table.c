@@ -42,14 +42,15 @@ static const struct fact_column files[] = {
 	{ "type", FACT_TEXT, FACT_VALUE },
 	{ 0 },
 };
+/* Sockets that no process holds are told apart by their addresses. */
 static const struct fact_column sockets[] = {
 	{ "pid", FACT_INTEGER, FACT_KEY },
 	{ "fd", FACT_INTEGER, FACT_KEY },
-	{ "family", FACT_TEXT, FACT_VALUE },
+	{ "family", FACT_TEXT, FACT_KEY },
 	{ "type", FACT_TEXT, FACT_VALUE },
-	{ "proto", FACT_TEXT, FACT_VALUE },
-	{ "local", FACT_TEXT, FACT_VALUE },
-	{ "remote", FACT_TEXT, FACT_VALUE },
+	{ "proto", FACT_TEXT, FACT_KEY },
+	{ "local", FACT_TEXT, FACT_KEY },
+	{ "remote", FACT_TEXT, FACT_KEY },
 	{ "state", FACT_TEXT, FACT_VALUE },
 	{ 0 },
 };

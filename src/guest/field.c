@@ -246,6 +246,19 @@ void guest_list_begin(struct guest_list *list, struct guest *guest, uint64_t hea
 				     .lap = 1 };
 }
 
+void guest_hlist_begin(struct guest_list *list, struct guest *guest, uint64_t head_gva,
+		       struct field link, const char *what)
+{
+	guest_list_begin(list, guest, head_gva, link, what);
+	list->is_hlist = true;
+}
+
+/* A hlist ends with NULL, a nulls list with an odd number. */
+static bool is_list_end(const struct guest_list *list, uint64_t next)
+{
+	return list->is_hlist ? !next || next & 1 : next == list->head;
+}
+
 /* Brent's cycle test: compares with a remembered element that moves at powers of two. */
 static bool runs_in_circles(struct guest_list *list)
 {
@@ -264,7 +277,7 @@ bool guest_list_next(struct guest_list *list, uint64_t *object_ret)
 	if (list->ended_well || !guest_step(guest))
 		return false;
 	uint64_t next = guest_read_word(guest, list->at);
-	if (next == list->head) {
+	if (is_list_end(list, next)) {
 		list->ended_well = true;
 		return false;
 	}

@@ -58,9 +58,12 @@ struct guest_list {
 	const char *what; /* for the note */
 	uint64_t tortoise; /* Brent: where the walk was at the last power of two */
 	unsigned steps, lap;
-	bool ended_well;
+	bool is_hlist, ended_well;
 };
 void guest_list_begin(struct guest_list *list, struct guest *guest, uint64_t head_gva,
 		      struct field link, const char *what);
+/* The same for a hlist or a nulls list: from its head to the end. */
+void guest_hlist_begin(struct guest_list *list, struct guest *guest, uint64_t head_gva,
+		       struct field link, const char *what);
 bool guest_list_next(struct guest_list *list, uint64_t *object_ret);
 #endif

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "guest/btf.h"
 #include "guest/internal.h"
+#include "guest/module_symbols.h"
 #include "guest/symtab.h"
 
 static struct error *open_into(struct guest *guest, struct guest_params *params)
@@ -65,6 +66,7 @@ void guest_destroy(struct guest *guest)
 		free(guest->doubts.items[i]);
 	VEC_FREE(&guest->doubts);
 	guest_forget_memos(guest);
+	module_symbols_destroy(guest->module_symbols);
 	symtab_destroy(guest->symbols);
 	btf_destroy(guest->types);
 	free(guest->kallsyms_window);
@@ -138,16 +140,17 @@ bool guest_symbol(struct guest *guest, const char *name, uint64_t *gva_ret)
 
 void guest_symbol_text(struct guest *guest, uint64_t gva, char *text, size_t size)
 {
-	struct symtab *table = guest_symtab(guest);
 	struct symbol symbol;
+	const char *module;
 	uint64_t offset;
-	/* Farther than 16 MiB is no part of any function or variable. */
-	if (table && symtab_at(table, gva, &symbol, &offset) && offset < 1 << 24 &&
-	    guest_is_kernel_pointer(guest, symbol.address))
-		snprintf(text, size, offset ? "%s+0x%llx" : "%s", symbol.name,
-			 (unsigned long long)offset);
-	else
+	if (!guest_symbol_near(guest, gva, &symbol, &module, &offset)) {
 		snprintf(text, size, "0x%llx", (unsigned long long)gva);
+		return;
+	}
+	char plus[24] = "";
+	if (offset)
+		snprintf(plus, sizeof(plus), "+0x%llx", (unsigned long long)offset);
+	snprintf(text, size, module ? "%s%s [%s]" : "%s%s", symbol.name, plus, module);
 }
 
 bool guest_image_to_gpa(const struct guest *guest, uint64_t gva, uint64_t *gpa_ret)

@@ -76,7 +76,8 @@ bool guest_has_types(struct guest *guest);
 
 /* Address of a kernel symbol. Remembered; does not need the whole table when it is cached. */
 bool guest_symbol(struct guest *guest, const char *name, uint64_t *gva_ret);
-/* "tcp_v4_rcv+0x12" into text; just the address when there is no symbol near. */
+/* "tcp_v4_rcv+0x12", "dummy_xmit+0x4 [dummy]" into text; just the address when there is no
+ * symbol near. */
 void guest_symbol_text(struct guest *guest, uint64_t gva, char *text, size_t size);
 
 /* Text of the kernel's VMCOREINFO page, borrowed; NULL when it has none. */

@@ -1,114 +1,144 @@
+/* Four ways to a task besides the task list. The last needs no list at all: a place in the
+ * cache of task_struct holds a living task when it still has its signal handlers, which it
+ * loses in the moment in which it leaves the lists (__exit_signal). */
 #include "guest/hidden.h"
 
 #include <string.h>
 
 #include "base/error.h"
 #include "guest/cpu.h"
+#include "guest/cross_view.h"
 #include "guest/internal.h"
+#include "guest/slab.h"
 #include "guest/tree.h"
 
-enum { CANDIDATES_MAX = 1 << 20 };
-
-struct candidate {
-	uint64_t task;
-	unsigned view;
-};
-
-struct cross_view {
+struct task_views {
 	struct guest *guest;
+	struct cross_view cross;
 	struct field pid_tasks, pid_links;
-	VEC(struct candidate) candidates;
-	bool no_memory;
+	struct field queue, queue_link; /* rq.cfs_tasks, through sched_entity.group_node */
+	struct field usage, sighand, stack, exit_state;
+	uint64_t cache; /* of task_struct */
 };
-
-static int compare_candidates(const void *left, const void *right)
-{
-	const struct candidate *a = left, *b = right;
-	return a->task < b->task ? -1 : a->task > b->task;
-}
-
-static int compare_addresses(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-	return a < b ? -1 : a > b;
-}
-
-static bool add_candidate(struct cross_view *view, uint64_t task, unsigned which)
-{
-	struct candidate candidate = { task, which };
-	if (view->candidates.count >= CANDIDATES_MAX || !VEC_PUSH(&view->candidates, candidate))
-		view->no_memory = true;
-	return !view->no_memory;
-}
 
 /* An entry of the pid map: struct pid, whose first list leads to the task of that id. */
 static bool from_pid(void *user, uint64_t index, uint64_t pid)
 {
-	struct cross_view *view = user;
-	if (!guest_is_kernel_pointer(view->guest, pid))
+	struct task_views *v = user;
+	if (!guest_is_kernel_pointer(v->guest, pid))
 		return true;
-	uint64_t link = guest_read_word(view->guest, pid + view->pid_tasks.offset);
-	return !link || add_candidate(view, link - view->pid_links.offset, GUEST_VIEW_PID_MAP);
+	uint64_t link = guest_read_word(v->guest, pid + v->pid_tasks.offset);
+	return !link ||
+	       cross_view_found(&v->cross, link - v->pid_links.offset, GUEST_VIEW_PID_MAP);
 }
 
 static bool from_cpu(void *user, const struct guest_cpu *cpu)
 {
-	return cpu->current == cpu->idle || add_candidate(user, cpu->current, GUEST_VIEW_CPU);
+	struct task_views *v = user;
+	struct guest_list list;
+	uint64_t task;
+	if (cpu->current != cpu->idle &&
+	    !cross_view_found(&v->cross, cpu->current, GUEST_VIEW_CPU))
+		return false;
+	if (!v->queue.found || !v->queue_link.found)
+		return true;
+	guest_list_begin(&list, v->guest, cpu->runqueue + v->queue.offset, v->queue_link,
+			 "runnable tasks");
+	while (guest_list_next(&list, &task))
+		if (!cross_view_found(&v->cross, task, GUEST_VIEW_RUN_QUEUE))
+			return false;
+	return true;
 }
 
-static void collect(struct cross_view *view)
+static bool from_slab(void *user, uint64_t task)
 {
-	struct guest *guest = view->guest;
+	struct task_views *v = user;
+	struct guest *guest = v->guest;
+	bool lives = guest_load(guest, task, v->usage) && guest_load(guest, task, v->stack) &&
+		     guest_is_kernel_pointer(guest, guest_load(guest, task, v->sighand));
+	return !lives || cross_view_found(&v->cross, task, GUEST_VIEW_SLAB);
+}
+
+static bool task_cache(void *user, const struct guest_slab_cache *cache)
+{
+	struct task_views *v = user;
+	if (!strcmp(cache->name, "task_struct"))
+		v->cache = cache->gva;
+	return !v->cache;
+}
+
+static void collect_pids(struct task_views *v)
+{
+	struct guest *guest = v->guest;
 	struct field idr = guest_field(guest, "pid_namespace.idr.idr_rt");
 	uint64_t init_pid_ns;
-	view->pid_tasks = guest_field(guest, "pid.tasks");
-	view->pid_links = guest_field(guest, "task_struct.pid_links");
+	v->pid_tasks = guest_field(guest, "pid.tasks");
+	v->pid_links = guest_field(guest, "task_struct.pid_links");
 	if (guest_symbol(guest, "init_pid_ns", &init_pid_ns) && idr.found &&
-	    view->pid_tasks.found && view->pid_links.found)
-		guest_xarray_each(guest, init_pid_ns + idr.offset, from_pid, view);
+	    v->pid_tasks.found && v->pid_links.found)
+		guest_xarray_each(guest, init_pid_ns + idr.offset, from_pid, v);
 	else
 		guest_add_note(guest, "the table of process ids of this kernel is not known");
-	guest_cpus_each(guest, from_cpu, view);
-	if (view->candidates.count)
-		qsort(view->candidates.items, view->candidates.count, sizeof(struct candidate),
-		      compare_candidates);
 }
 
-static void show_unlisted(struct cross_view *view, const uint64_t *listed, size_t n_listed,
-			  guest_hidden_fn *visit, void *user)
+static void collect_slab(struct task_views *v)
 {
-	for (size_t i = 0; i < view->candidates.count;) {
-		uint64_t task = view->candidates.items[i].task;
-		struct guest_hidden hidden = { 0 };
-		for (; i < view->candidates.count && view->candidates.items[i].task == task;
-		     i++)
-			hidden.views |= view->candidates.items[i].view;
-		if (bsearch(&task, listed, n_listed, sizeof(*listed), compare_addresses) ||
-		    !guest_task_read(view->guest, task, &hidden.task))
-			continue;
-		if (!visit(user, &hidden))
+	struct guest *guest = v->guest;
+	v->usage = guest_field(guest, "task_struct.usage");
+	v->sighand = guest_field(guest, "task_struct.sighand");
+	v->stack = guest_field(guest, "task_struct.stack");
+	guest_slabs_each(guest, task_cache, v);
+	if (v->cache && v->sighand.found)
+		guest_slab_objects_each(guest, v->cache, from_slab, v);
+	else
+		guest_add_note(guest, "the cache of task structures is not known");
+}
+
+static void show(struct task_views *v, guest_hidden_fn *visit, void *user)
+{
+	size_t n = cross_view_compare(&v->cross);
+	for (size_t i = 0; i < n; i++) {
+		struct guest_hidden hidden = { .views = v->cross.found.items[i].views };
+		if (guest_task_read(v->guest, v->cross.found.items[i].gva, &hidden.task) &&
+		    !visit(user, &hidden))
 			return;
 	}
 }
 
+static struct error *list_tasks(struct task_views *v)
+{
+	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
+	uint64_t init_task;
+	/* Idle tasks of CPUs are in no list; the first is the list's head. */
+	if (guest_symbol(v->guest, "init_task", &init_task))
+		cross_view_listed(&v->cross, init_task);
+	TRY(guest_tasks_read(v->guest, true, &tasks));
+	for (size_t i = 0; i < tasks.count; i++)
+		cross_view_listed(&v->cross, tasks.items[i].gva);
+	return NULL;
+}
+
+static bool list_idle(void *user, const struct guest_cpu *cpu)
+{
+	struct task_views *v = user;
+	return cross_view_listed(&v->cross, cpu->idle);
+}
+
 struct error *guest_hidden_each(struct guest *guest, guest_hidden_fn *visit, void *user)
 {
+	struct task_views v = { .guest = guest,
+				.queue = guest_field(guest, "rq.cfs_tasks"),
+				.queue_link = guest_field(guest, "task_struct.se.group_node") };
 	/* The other views first: a task that starts meanwhile is in the list, not hidden. */
-	struct cross_view view = { .guest = guest };
-	collect(&view);
-	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
-	AUTO(own_free) uint64_t *listed = NULL;
-	struct error *err = guest_tasks_read(guest, true, &tasks);
-	if (!err)
-		err = error_alloc(tasks.count, sizeof(*listed), &listed);
-	if (!err && view.no_memory)
+	collect_pids(&v);
+	guest_cpus_each(guest, from_cpu, &v);
+	collect_slab(&v);
+	guest_cpus_each(guest, list_idle, &v);
+	struct error *err = list_tasks(&v);
+	if (!err && v.cross.no_memory)
 		err = error_create(ERR_MEMORY, "no memory to compare processes");
-	for (size_t i = 0; !err && i < tasks.count; i++)
-		listed[i] = tasks.items[i].gva;
-	if (!err) {
-		qsort(listed, tasks.count, sizeof(*listed), compare_addresses);
-		show_unlisted(&view, listed, tasks.count, visit, user);
-	}
-	VEC_FREE(&view.candidates);
+	if (!err)
+		show(&v, visit, user);
+	cross_view_deinit(&v.cross);
 	return err;
 }

@@ -39,6 +39,7 @@ struct guest {
 	uint8_t *kallsyms_window; /* a copy of it, between finding and expanding */
 	struct symtab *symbols; /* NULL until expanded */
 	bool symbols_failed;
+	struct module_symbols *module_symbols; /* of this question; NULL until asked for */
 
 	uint64_t btf_gpa; /* 0: none */
 	size_t btf_bytes;

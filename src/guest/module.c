@@ -78,9 +78,31 @@ static void read_users(struct guest *guest, const struct module_fields *f,
 	}
 }
 
+static bool read_one(struct guest *guest, const struct module_fields *f, uint64_t gva,
+		     struct guest_module *module)
+{
+	unsigned faults = guest->faults;
+	memset(module, 0, sizeof(*module));
+	module->gva = gva;
+	guest_load_text(guest, gva, f->name, module->name, sizeof(module->name));
+	module->state = state_text(guest_load(guest, gva, f->state));
+	/* The kernel itself holds one reference. */
+	module->refcount = (int32_t)guest_load(guest, gva, f->refcount) - 1;
+	read_layout(guest, f, module);
+	read_users(guest, f, module);
+	return guest->faults == faults;
+}
+
+bool guest_module_read(struct guest *guest, uint64_t gva, struct guest_module *ret)
+{
+	struct module_fields f = module_fields(guest);
+	return read_one(guest, &f, gva, ret);
+}
+
 void guest_modules_each(struct guest *guest, guest_module_fn *visit, void *user)
 {
 	struct module_fields f = module_fields(guest);
+	struct guest_module module;
 	struct guest_list list;
 	uint64_t head, gva;
 	/* A kernel without loadable modules has no list of them. */
@@ -88,13 +110,7 @@ void guest_modules_each(struct guest *guest, guest_module_fn *visit, void *user)
 		return;
 	guest_list_begin(&list, guest, head, f.list, "modules");
 	while (guest_list_next(&list, &gva)) {
-		struct guest_module module = { .gva = gva };
-		guest_load_text(guest, gva, f.name, module.name, sizeof(module.name));
-		module.state = state_text(guest_load(guest, gva, f.state));
-		/* The kernel itself holds one reference. */
-		module.refcount = (int32_t)guest_load(guest, gva, f.refcount) - 1;
-		read_layout(guest, &f, &module);
-		read_users(guest, &f, &module);
+		read_one(guest, &f, gva, &module);
 		if (!visit(user, &module))
 			return;
 	}

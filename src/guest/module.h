@@ -15,6 +15,10 @@ struct guest_module {
 	char used_by[256]; /* names, comma-separated */
 };
 
+/* Those in the list of modules; false from visit ends the walk. */
 typedef bool guest_module_fn(void *user, const struct guest_module *module);
 void guest_modules_each(struct guest *guest, guest_module_fn *visit, void *user);
+
+/* One struct module, without following the list. False when it cannot be read. */
+bool guest_module_read(struct guest *guest, uint64_t gva, struct guest_module *ret);
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/own.h"
 #include "guest/internal.h"
+#include "guest/module_symbols.h"
 
 enum {
 	NOTES_MAX = 64,
@@ -80,6 +81,8 @@ void guest_begin(struct guest *guest)
 {
 	guest_forget_notes(guest);
 	guest_space_flush(&guest->kernel);
+	module_symbols_destroy(guest->module_symbols);
+	guest->module_symbols = NULL;
 	guest->faults = 0;
 	guest->steps = 0;
 	guest->out_of_budget = false;

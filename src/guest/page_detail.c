@@ -8,6 +8,7 @@
 #include "base/phys_mem.h"
 #include "guest/field.h"
 #include "guest/guest.h"
+#include "guest/kernel_area.h"
 #include "guest/page_struct.h"
 #include "guest/space.h"
 #include "guest/space_tables.h"
@@ -141,21 +142,17 @@ static void name_owner(struct guest *guest, const struct page_fields *head,
 static uint64_t kernel_address(struct guest *guest, enum page_kind kind, uint64_t gpa)
 {
 	struct guest_summary summary;
-	uint64_t base_symbol;
+	struct guest_kernel_areas areas;
 	guest_summary(guest, &summary);
 	if (kind == PAGE_KERNEL_TEXT || kind == PAGE_KERNEL_RODATA || kind == PAGE_KERNEL_DATA)
 		return summary.image_gva + (gpa - summary.image_gpa);
-	uint64_t base = guest_word_bytes(guest) == 4 ? 0xc0000000
-			: summary.paging_levels == 5 ? 0xff11000000000000
-						     : 0xffff888000000000;
-	if (guest_symbol(guest, "page_offset_base", &base_symbol))
-		base = guest_read_word(guest, base_symbol);
+	guest_kernel_areas(guest, &areas);
 	struct guest_mapping mapping;
-	if (guest_space_walk(guest_kernel_space(guest), base + gpa, &mapping) !=
+	if (guest_space_walk(guest_kernel_space(guest), areas.direct_first + gpa, &mapping) !=
 		    GUEST_WALK_OK ||
 	    mapping.gpa != gpa)
 		return 0;
-	return base + gpa;
+	return areas.direct_first + gpa;
 }
 
 /* Reads the structure of the frame and of the head of its block. */

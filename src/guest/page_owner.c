@@ -9,6 +9,7 @@
 #include "base/vec.h"
 #include "guest/field.h"
 #include "guest/guest.h"
+#include "guest/kernel_area.h"
 #include "guest/page_kind.h"
 #include "guest/space.h"
 #include "guest/space_tables.h"
@@ -30,7 +31,7 @@ struct finder {
 	struct guest *guest;
 	const struct page_owners *owners;
 	uint64_t budget;
-	uint64_t vmalloc_first, vmalloc_end, modules_first, modules_end;
+	struct guest_kernel_areas areas;
 	const struct program *program; /* while a program's tables are walked */
 };
 
@@ -66,9 +67,9 @@ static bool kernel_leaf(void *user, const struct space_leaf *leaf)
 {
 	struct finder *f = user;
 	enum page_kind kind;
-	if (leaf->gva >= f->vmalloc_first && leaf->gva < f->vmalloc_end)
+	if (leaf->gva >= f->areas.vmalloc_first && leaf->gva < f->areas.vmalloc_end)
 		kind = PAGE_VMALLOC;
-	else if (leaf->gva >= f->modules_first && leaf->gva < f->modules_end)
+	else if (leaf->gva >= f->areas.modules_first && leaf->gva < f->areas.modules_end)
 		kind = PAGE_MODULE;
 	else
 		return true;
@@ -79,46 +80,13 @@ static bool kernel_leaf(void *user, const struct space_leaf *leaf)
 	return true;
 }
 
-static uint64_t read_variable(struct guest *guest, const char *name, uint64_t otherwise)
-{
-	uint64_t gva;
-	uint64_t value = guest_symbol(guest, name, &gva) ? guest_read_word(guest, gva) : 0;
-	return guest_is_kernel_pointer(guest, value) ? value : otherwise;
-}
-
-/* Where vmalloc and modules are. The bases may be variables; the sizes are the architecture's.
- */
-static void find_areas(struct finder *f)
-{
-	struct guest_summary summary;
-	guest_summary(f->guest, &summary);
-	if (guest_word_bytes(f->guest) == 4) {
-		f->vmalloc_first = read_variable(f->guest, "high_memory", 0xf8000000);
-		f->vmalloc_end = f->modules_first = f->modules_end = 0xfff00000;
-		return;
-	}
-	bool five = summary.paging_levels == 5;
-	f->vmalloc_first = read_variable(f->guest, "vmalloc_base",
-					 five ? 0xffa0000000000000 : 0xffffc90000000000);
-	f->vmalloc_end = f->vmalloc_first + ((five ? 12800ull : 32ull) << 40);
-	/* Modules follow the largest image that the kernel was built for: 512 MiB or 1 GiB. */
-	uint64_t end = summary.image_gva >= 0xffffffffa0000000 || summary.kernel_offset
-			       ? 0xffffffffc0000000
-			       : 0xffffffffa0000000;
-	uint64_t image_end = 0;
-	if (guest_symbol(f->guest, "_end", &image_end) && image_end > end)
-		end = 0xffffffffc0000000;
-	f->modules_first = end;
-	f->modules_end = 0xffffffffff000000;
-}
-
 static void walk_kernel(struct finder *f)
 {
 	struct guest_space *space = guest_kernel_space(f->guest);
 	struct space_visitor visitor = {
 		.table = kernel_table, .leaf = kernel_leaf, .user = f, .budget = &f->budget
 	};
-	find_areas(f);
+	guest_kernel_areas(f->guest, &f->areas);
 	if (guest_word_bytes(f->guest) == 4)
 		guest_space_visit(space, 0xc0000000, UINT32_MAX, &visitor);
 	else

@@ -2,10 +2,14 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "guest/file.h"
 #include "guest/internal.h"
+#include "guest/socket_table.h"
+#include "guest/task.h"
 
 /* Numbers of the guest's ABI. */
 enum {
@@ -17,8 +21,14 @@ enum {
 	TYPE_STREAM = 1,
 	TYPE_SEQPACKET = 5,
 	UNIX_NAME_BYTES = 108,
+	STATE_SYN_RECV = 3,
+	STATE_TIME_WAIT = 6,
 	STATE_CLOSE = 7,
 	STATE_LISTEN = 10,
+	STATE_NEW_SYN_RECV = 12,
+	PROTOCOL_TCP = 6,
+	BUFFERS_MAX = 1 << 16,
+	SOCKETS_MAX = 1 << 20,
 };
 
 static const char *family_name(unsigned family)
@@ -221,37 +231,214 @@ static void read_addresses(struct guest *guest, uint64_t sk, unsigned family,
 	}
 }
 
-bool guest_socket_read(struct guest *guest, const struct guest_file *file,
-		       struct guest_socket *ret)
+/* --- queues ----------------------------------------------------------------------------------
+ */
+
+/* Bytes that wait in the receive queue; or the number of buffers. */
+static uint32_t queued(struct guest *guest, uint64_t sk, bool count)
 {
-	uint64_t operations,
-		ops = guest_load(guest, file->gva, guest_need_field(guest, "file.f_op"));
-	if (!guest_symbol(guest, "socket_file_ops", &operations) || ops != operations)
-		return false;
-	uint64_t socket =
-		guest_load(guest, file->gva, guest_need_field(guest, "file.private_data"));
-	uint64_t sk = guest_load(guest, socket, guest_need_field(guest, "socket.sk"));
-	if (!socket || !sk)
-		return false;
-	struct guest_socket s = { .gva = sk };
-	unsigned family = (unsigned)guest_load(
-		guest, sk, guest_need_field(guest, "sock_common.skc_family"));
+	struct field queue = guest_field(guest, "sock.sk_receive_queue");
+	struct field length = guest_field(guest, "sk_buff.len");
+	struct guest_list list;
+	uint64_t buffer;
+	uint32_t total = 0;
+	if (!queue.found || !length.found)
+		return 0;
+	guest_list_begin(&list, guest, sk + queue.offset, (struct field){ 0 },
+			 "buffers of a socket");
+	for (unsigned n = 0; n < BUFFERS_MAX && guest_list_next(&list, &buffer); n++)
+		total += count ? 1 : (uint32_t)guest_load(guest, buffer, length);
+	return total;
+}
+
+/* The difference of two of TCP's sequence numbers, which wrap. */
+static uint32_t sequence_span(struct guest *guest, uint64_t sk, const char *to,
+			      const char *from)
+{
+	struct field end = guest_field(guest, to), start = guest_field(guest, from);
+	if (!end.found || !start.found)
+		return 0;
+	uint32_t span =
+		(uint32_t)guest_load(guest, sk, end) - (uint32_t)guest_load(guest, sk, start);
+	return (int32_t)span > 0 ? span : 0;
+}
+
+static void tcp_queues(struct guest *guest, uint64_t sk, unsigned state, struct guest_socket *s)
+{
+	if (state == STATE_LISTEN) {
+		s->receive_queue = (uint32_t)guest_load(
+			guest, sk, guest_field(guest, "sock.sk_ack_backlog"));
+		return;
+	}
+	s->receive_queue = sequence_span(guest, sk, "tcp_sock.rcv_nxt", "tcp_sock.copied_seq");
+	s->send_queue = sequence_span(guest, sk, "tcp_sock.write_seq", "tcp_sock.snd_una");
+}
+
+static void read_queues(struct guest *guest, uint64_t sk, unsigned family, unsigned state,
+			bool is_tcp, struct guest_socket *s)
+{
+	if (is_tcp) {
+		tcp_queues(guest, sk, state, s);
+		return;
+	}
+	/* The socket itself holds one. */
+	uint32_t sent =
+		(uint32_t)guest_load(guest, sk, guest_field(guest, "sock.sk_wmem_alloc"));
+	s->send_queue = sent ? sent - 1 : 0;
+	if (family == FAMILY_UNIX)
+		s->receive_queue = queued(guest, sk, state == STATE_LISTEN);
+	else
+		s->receive_queue = (uint32_t)guest_load(
+			guest, sk, guest_field(guest, "sock.sk_backlog.rmem_alloc"));
+}
+
+/* --- one socket ------------------------------------------------------------------------------
+ */
+
+static uint64_t inode_number(struct guest *guest, uint64_t sk)
+{
+	struct field inode = guest_field(guest, "socket_alloc.vfs_inode");
+	struct field socket = guest_field(guest, "socket_alloc.socket");
+	uint64_t gva = guest_load(guest, sk, guest_field(guest, "sock.sk_socket"));
+	if (!gva || !inode.found || !socket.found)
+		return 0;
+	return guest_load(guest, gva - socket.offset + inode.offset,
+			  guest_field(guest, "inode.i_ino"));
+}
+
+/* What a connection that waits for its end, or for its beginning, is: only sock_common is
+ * there. */
+static void read_small(struct guest *guest, uint64_t sk, unsigned family, unsigned state,
+		       struct guest_socket *s)
+{
+	name_kind(s, family, TYPE_STREAM);
+	name_protocol(s, family, PROTOCOL_TCP);
+	if (state == STATE_TIME_WAIT)
+		state = (unsigned)guest_load(
+			guest, sk, guest_field(guest, "inet_timewait_sock.tw_substate"));
+	s->state = state_name(state == STATE_NEW_SYN_RECV ? STATE_SYN_RECV : state, true);
+}
+
+static void read_full(struct guest *guest, uint64_t sk, unsigned family, unsigned state,
+		      struct guest_socket *s)
+{
 	unsigned type =
-		(unsigned)guest_load(guest, socket, guest_need_field(guest, "socket.type"));
+		(unsigned)guest_load(guest, sk, guest_need_field(guest, "sock.sk_type"));
 	unsigned protocol =
 		(unsigned)guest_load(guest, sk, guest_need_field(guest, "sock.sk_protocol"));
+	struct field uid = guest_field(guest, "sock.sk_uid");
+	bool is_ip = family == FAMILY_INET || family == FAMILY_INET6;
+	bool is_stream = is_ip && type == TYPE_STREAM;
+	name_kind(s, family, type);
+	name_protocol(s, family, protocol);
+	s->state = state_name(state, is_stream);
+	read_queues(guest, sk, family, state, is_stream && protocol == PROTOCOL_TCP, s);
+	s->inode = inode_number(guest, sk);
+	s->has_uid = uid.found;
+	s->uid = (uint32_t)guest_load(guest, sk, uid);
+}
+
+static void read_sock(struct guest *guest, uint64_t sk, struct guest_socket *ret)
+{
+	struct guest_socket s = { .gva = sk, .pid = -1, .fd = -1 };
+	unsigned family = (unsigned)guest_load(
+		guest, sk, guest_need_field(guest, "sock_common.skc_family"));
 	unsigned state = (unsigned)guest_load(guest, sk,
 					      guest_need_field(guest, "sock_common.skc_state"));
-	name_kind(&s, family, type);
-	name_protocol(&s, family, protocol);
-	read_addresses(guest, sk, family, &s);
 	bool is_ip = family == FAMILY_INET || family == FAMILY_INET6;
-	s.state = state_name(state, is_ip && type == TYPE_STREAM);
-	s.receive_queue =
-		(uint32_t)guest_load(guest, sk, guest_field(guest, "sock.sk_rmem_alloc"));
-	s.send_queue =
-		(uint32_t)guest_load(guest, sk, guest_field(guest, "sock.sk_wmem_queued"));
-	s.inode = guest_load(guest, file->inode, guest_field(guest, "inode.i_ino"));
+	bool is_small = is_ip && (state == STATE_TIME_WAIT || state == STATE_NEW_SYN_RECV);
+	uint64_t net = guest_load(guest, sk, guest_field(guest, "sock_common.skc_net.net"));
+	(is_small ? read_small : read_full)(guest, sk, family, state, &s);
+	read_addresses(guest, sk, family, &s);
+	if (net)
+		s.net_ns = (uint32_t)guest_load(guest, net, guest_field(guest, "net.ns.inum"));
 	*ret = s;
-	return true;
+}
+
+/* The sock behind a descriptor, 0 when it is no socket. */
+static uint64_t sock_of_file(struct guest *guest, const struct guest_file *file)
+{
+	uint64_t operations;
+	if (!guest_symbol(guest, "socket_file_ops", &operations) ||
+	    guest_load(guest, file->gva, guest_need_field(guest, "file.f_op")) != operations)
+		return 0;
+	uint64_t socket =
+		guest_load(guest, file->gva, guest_need_field(guest, "file.private_data"));
+	return socket ? guest_load(guest, socket, guest_need_field(guest, "socket.sk")) : 0;
+}
+
+/* --- all sockets -----------------------------------------------------------------------------
+ */
+
+struct socket_walk {
+	struct guest *guest;
+	const struct guest_task *task;
+	guest_socket_fn *visit;
+	void *user;
+	VEC(uint64_t) held, all;
+	bool ended, no_memory;
+};
+
+static bool held_socket(void *user, const struct guest_file *file)
+{
+	struct socket_walk *w = user;
+	struct guest_socket s;
+	uint64_t sk = sock_of_file(w->guest, file);
+	if (!sk)
+		return true;
+	read_sock(w->guest, sk, &s);
+	s.pid = w->task->pid;
+	s.fd = (int32_t)file->fd;
+	w->no_memory = !VEC_PUSH(&w->held, sk);
+	w->ended = w->no_memory || !w->visit(w->user, &s);
+	return !w->ended;
+}
+
+static bool remember_sock(void *user, uint64_t sk)
+{
+	struct socket_walk *w = user;
+	w->no_memory = w->all.count >= SOCKETS_MAX || !VEC_PUSH(&w->all, sk);
+	return !w->no_memory;
+}
+
+static int compare_addresses(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+	return a < b ? -1 : a > b;
+}
+
+static void show_unheld(struct socket_walk *w)
+{
+	if (w->held.count)
+		qsort(w->held.items, w->held.count, sizeof(uint64_t), compare_addresses);
+	if (w->all.count)
+		qsort(w->all.items, w->all.count, sizeof(uint64_t), compare_addresses);
+	for (size_t i = 0; i < w->all.count && !w->ended && guest_step(w->guest); i++) {
+		struct guest_socket s;
+		uint64_t sk = w->all.items[i];
+		if ((i && w->all.items[i - 1] == sk) ||
+		    (w->held.count &&
+		     bsearch(&sk, w->held.items, w->held.count, sizeof(sk), compare_addresses)))
+			continue;
+		read_sock(w->guest, sk, &s);
+		w->ended = !w->visit(w->user, &s);
+	}
+}
+
+struct error *guest_sockets_each(struct guest *guest, const struct guest_tasks *tasks,
+				 bool only_held, guest_socket_fn *visit, void *user)
+{
+	struct socket_walk w = { .guest = guest, .visit = visit, .user = user };
+	/* The tables first: what is opened meanwhile is found with its process. */
+	if (!only_held)
+		guest_socks_each(guest, remember_sock, &w);
+	for (size_t i = 0; i < tasks->count && !w.ended && !w.no_memory; i++) {
+		w.task = &tasks->items[i];
+		guest_files_each(guest, w.task, held_socket, &w);
+	}
+	if (!w.no_memory)
+		show_unheld(&w);
+	VEC_FREE(&w.held);
+	VEC_FREE(&w.all);
+	return w.no_memory ? error_create(ERR_MEMORY, "no memory for sockets") : NULL;
 }

@@ -192,7 +192,7 @@ size_t symtab_sorted(struct symtab *table, size_t nth)
 	return table->sorted[nth];
 }
 
-bool symtab_at(struct symtab *table, uint64_t address, struct symbol *ret, uint64_t *offset_ret)
+bool symtab_index_at(struct symtab *table, uint64_t address, size_t *index_ret)
 {
 	if (!table->sorted && !build_sorted(table))
 		return false;
@@ -210,7 +210,16 @@ bool symtab_at(struct symtab *table, uint64_t address, struct symbol *ret, uint6
 	uint64_t at = table->entries.items[table->sorted[low - 1]].address;
 	while (low > 1 && table->entries.items[table->sorted[low - 2]].address == at)
 		low--;
-	*ret = symtab_get(table, table->sorted[low - 1]);
+	*index_ret = table->sorted[low - 1];
+	return true;
+}
+
+bool symtab_at(struct symtab *table, uint64_t address, struct symbol *ret, uint64_t *offset_ret)
+{
+	size_t index;
+	if (!symtab_index_at(table, address, &index))
+		return false;
+	*ret = symtab_get(table, index);
 	*offset_ret = address - ret->address;
 	return true;
 }

@@ -34,7 +34,9 @@ struct symbol symtab_get(const struct symtab *table, size_t index);
 /* First symbol of that name, as the kernel's own lookup does. */
 bool symtab_find(struct symtab *table, const char *name, uint64_t *address_ret);
 
-/* The last symbol at or below address, with *offset_ret = address - its address. */
+/* Index of the last symbol at or below address. */
+bool symtab_index_at(struct symtab *table, uint64_t address, size_t *index_ret);
+/* That symbol, with *offset_ret = address - its address. */
 bool symtab_at(struct symtab *table, uint64_t address, struct symbol *ret,
 	       uint64_t *offset_ret);
 /* Index of the nth symbol in ascending order of address. */
