@@ -64,10 +64,13 @@ static uint32_t find_or_add(const struct gb_block *wanted, const uint8_t *bytes)
 	struct gb_block *blocks = table();
 	uint64_t at = wanted->hash & slots_mask;
 	for (; slots[at]; at = (at + 1) & slots_mask) {
-		const struct gb_block *b = &blocks[slots[at] - 1];
-		if (b->hash == wanted->hash && b->gva == wanted->gva && b->gpa == wanted->gpa &&
-		    b->n_insns == wanted->n_insns)
-			return slots[at] - 1;
+		struct gb_block *b = &blocks[slots[at] - 1];
+		if (b->hash != wanted->hash || b->gva != wanted->gva || b->gpa != wanted->gpa ||
+		    b->n_insns != wanted->n_insns)
+			continue;
+		/* Processes share code: the one that lives is the better name. */
+		__atomic_store_n(&b->cr3, wanted->cr3, __ATOMIC_RELAXED);
+		return slots[at] - 1;
 	}
 	uint64_t id = c->n_blocks;
 	if (id >= c->n_block_slots) {

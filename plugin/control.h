@@ -18,7 +18,8 @@
  * Memory ordering, the same everywhere: whoever owns a counter writes the data first and then
  * stores the counter with release; the other side loads the counter with acquire and may then
  * read everything below it. Pairs: magic, request_seq/applied_seq, ring head/tail, n_blocks,
- * dirty_state. Fields without such a counter are statistics and may be read torn by a tick.
+ * counts_wanted/counts_seq, dirty_state. Fields without such a counter are statistics and may
+ * be read torn by a tick.
  *
  * Thread: each field says who writes it: P plugin, G glassbox. */
 #ifndef PLUGIN_CONTROL_H
@@ -120,7 +121,7 @@ struct gb_control {
 	struct gb_request request;
 	uint64_t request_seq;
 	uint32_t n_ram_segments; /* 0: the plugin trusts only [0, 2 GiB) = file offset */
-	uint32_t pad3;
+	uint32_t counts_wanted; /* G changes it to have the counts copied now */
 	struct gb_ram_segment ram_segment[GB_MAX_RAM_SEGMENTS];
 	uint8_t pad4[48];
 
@@ -171,7 +172,7 @@ _Static_assert(sizeof(struct gb_ring_head) == 128, "gb_ring_head is part of the 
 struct gb_block {
 	uint64_t gva;
 	uint64_t gpa; /* ~0 when not in RAM */
-	uint64_t cr3; /* page table loaded at the first translation; 0 unknown */
+	uint64_t cr3; /* page table loaded at the latest translation; 0 unknown */
 	uint32_t code_offset; /* into the code area */
 	uint16_t n_bytes;
 	uint16_t n_insns;

@@ -1,5 +1,6 @@
-/* Counting: one inline add per executed block into QEMU's per-vCPU scoreboard, and the helper
- * thread's copy of the sums into the shared file. */
+/* Counting: one inline add per executed block into QEMU's per-vCPU scoreboard, the helper
+ * thread's copy of the sums into the shared file, and an event when a count reaches the
+ * threshold on one vCPU: QEMU compares inline and calls only then. */
 #include "internal.h"
 
 #include <string.h>
@@ -17,10 +18,20 @@ int count_init(void)
 	return score ? 0 : -1;
 }
 
+static void on_threshold(unsigned vcpu, void *user)
+{
+	ring_put2(&plugin.vcpu[vcpu], gb_record(GB_REC_HOT, (uintptr_t)user),
+		  plugin.active.threshold);
+}
+
 void count_instrument(struct qemu_plugin_tb *tb, uint32_t block)
 {
 	qemu_plugin_u64 entry = { score, block * sizeof(uint64_t) };
 	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, QEMU_INLINE_ADD_U64, entry, 1);
+	if (plugin.active.threshold)
+		qemu_plugin_register_vcpu_tb_exec_cond_cb(
+			tb, on_threshold, QEMU_CB_NO_REGS, QEMU_COND_EQ, entry,
+			plugin.active.threshold, (void *)(uintptr_t)block);
 }
 
 /* All vCPUs stand still. */

@@ -15,20 +15,31 @@ static void publish_heads(void)
 			ring_publish(&plugin.vcpu[i]);
 }
 
+/* Copies the counts when glassbox asks for them, and now and then. */
+static void publish_counts(uint64_t now_ns)
+{
+	static uint64_t copied_ns;
+	static uint32_t answered;
+	uint32_t wanted = __atomic_load_n(&plugin.control->counts_wanted, __ATOMIC_ACQUIRE);
+	if (wanted == answered && now_ns - copied_ns < SLOW_NS)
+		return;
+	answered = wanted;
+	copied_ns = now_ns;
+	count_publish();
+}
+
 static void *helper_main(void *unused)
 {
 	(void)unused;
-	uint64_t counted_ns = 0, tallied_ns = 0;
+	uint64_t tallied_ns = 0;
 	for (;;) {
 		uint32_t mode = __atomic_load_n(&plugin.active.mode, __ATOMIC_RELAXED);
-		struct timespec nap = { 0, mode >= GB_MODE_BLOCK ? FAST_NS : SLOW_NS };
+		struct timespec nap = { 0, mode == GB_MODE_OFF ? SLOW_NS : FAST_NS };
 		nanosleep(&nap, NULL);
 		uint64_t now = plugin_now_ns();
 		publish_heads();
-		if (mode == GB_MODE_COUNT && now - counted_ns >= SLOW_NS) {
-			count_publish();
-			counted_ns = now;
-		}
+		if (mode == GB_MODE_COUNT)
+			publish_counts(now);
 		if (now - tallied_ns >= SLOW_NS) {
 			tally_publish();
 			tallied_ns = now;

@@ -80,20 +80,29 @@ void plugin_poll(void);
 bool ring_refill(struct vcpu *v, unsigned n);
 void ring_publish(struct vcpu *v);
 
+/* The same puts without room below the limit. They are calls in last place, so that the way
+ * through every executed block needs no stack frame. */
+void ring_put_slow(struct vcpu *v, uint64_t word);
+void ring_put2_slow(struct vcpu *v, uint64_t word0, uint64_t word1);
+
 static inline void ring_put(struct vcpu *v, uint64_t word)
 {
-	if (__builtin_expect(v->head >= v->limit, 0) && !ring_refill(v, 1))
-		return;
 	uint64_t head = v->head;
+	if (__builtin_expect(head >= v->limit, 0)) {
+		ring_put_slow(v, word);
+		return;
+	}
 	v->words[head & v->mask] = word;
 	__atomic_store_n(&v->head, head + 1, __ATOMIC_RELEASE); /* pairs: ring_publish */
 }
 
 static inline void ring_put2(struct vcpu *v, uint64_t word0, uint64_t word1)
 {
-	if (__builtin_expect(v->head + 2 > v->limit, 0) && !ring_refill(v, 2))
-		return;
 	uint64_t head = v->head;
+	if (__builtin_expect(head + 2 > v->limit, 0)) {
+		ring_put2_slow(v, word0, word1);
+		return;
+	}
 	v->words[head & v->mask] = word0;
 	v->words[(head + 1) & v->mask] = word1;
 	__atomic_store_n(&v->head, head + 2, __ATOMIC_RELEASE); /* pairs: ring_publish */

@@ -58,6 +58,18 @@ bool ring_refill(struct vcpu *v, unsigned n)
 	return true;
 }
 
+void ring_put_slow(struct vcpu *v, uint64_t word)
+{
+	if (ring_refill(v, 1))
+		put_free(v, word);
+}
+
+void ring_put2_slow(struct vcpu *v, uint64_t word0, uint64_t word1)
+{
+	uint64_t words[2] = { word0, word1 };
+	ring_put_many(v, words, 2);
+}
+
 void ring_put_many(struct vcpu *v, const uint64_t *words, unsigned n)
 {
 	if (v->head + n > v->limit && !ring_refill(v, n))

@@ -11,7 +11,7 @@ struct gb_block;
 struct trace_block {
 	uint64_t gva;
 	uint64_t gpa; /* ~0: not in RAM */
-	uint64_t cr3; /* page table at the first translation; 0: unknown */
+	uint64_t cr3; /* page table at the latest translation; 0: unknown */
 	const uint8_t *bytes; /* NULL: not recorded */
 	uint16_t n_bytes;
 	uint16_t n_insns;

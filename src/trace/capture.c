@@ -1,12 +1,20 @@
 #include "trace/capture.h"
 
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "trace/source.h"
 
-enum { BATCH_WORDS = 128 << 10, REQUEST_MS = 3000, NAP_NS = 200 * 1000 };
+enum {
+	BATCH_WORDS = 128 << 10,
+	REQUEST_MS = 3000,
+	NAP_NS = 200 * 1000,
+	COUNTS_TRIES = 2000,
+	FIRST_PRIORITY = -10
+};
 
 static uint64_t now_ns(void)
 {
@@ -78,6 +86,24 @@ static struct error *drain_rest(struct capture *c)
 	return NULL;
 }
 
+/* What is asked for beside the request in force; what it does not speak of stays. */
+static struct gb_request beside(const struct gb_request *wanted, const struct gb_request *now)
+{
+	struct gb_request request = *wanted;
+	request.offload = now->offload;
+	request.slice_us = now->slice_us;
+	request.clear = now->clear;
+	return request;
+}
+
+int trace_go_first(void)
+{
+	id_t self = (id_t)gettid();
+	int before = getpriority(PRIO_PROCESS, self);
+	setpriority(PRIO_PROCESS, self, before < FIRST_PRIORITY ? before : FIRST_PRIORITY);
+	return before;
+}
+
 struct error *trace_capture(struct trace_source *source,
 			    const struct trace_capture_params *params,
 			    struct trace_capture_result *ret)
@@ -92,8 +118,13 @@ struct error *trace_capture(struct trace_source *source,
 	TRY(trace_source_state(source, &before));
 	TRY(trace_source_skip(source));
 	TRY(trace_source_dropped(source, &dropped));
-	TRY(trace_source_request(source, &params->request, REQUEST_MS));
+	struct gb_request request = beside(&params->request, &before.request);
+	request.clear += params->forget;
+	before.request.clear = request.clear;
+	TRY(trace_source_request(source, &request, REQUEST_MS));
+	int priority = trace_go_first();
 	struct error *err = drain_while(&c);
+	setpriority(PRIO_PROCESS, (id_t)gettid(), priority);
 	struct error *back = trace_source_request(source, &before.request, REQUEST_MS);
 	if (!err)
 		err = TAKE(back);
@@ -106,14 +137,16 @@ struct error *trace_capture(struct trace_source *source,
 	return NULL;
 }
 
-/* Waits for the helper thread's next copy of the counts. */
-static struct error *fresh_counts(struct trace_source *source, uint32_t *n_ret, uint64_t **ret)
+struct error *trace_counts_now(struct trace_source *source, uint32_t *n_ret, uint64_t **ret)
 {
 	struct gb_control state;
 	TRY(trace_source_state(source, &state));
 	uint64_t seq = state.counts_seq;
-	for (int i = 0; i < 400 && state.counts_seq == seq; i++) {
-		nap(1000 * 1000);
+	uint32_t wanted = state.counts_wanted + 1;
+	TRY(trace_source_write(source, offsetof(struct gb_control, counts_wanted), &wanted,
+			       sizeof(wanted)));
+	for (int i = 0; i < COUNTS_TRIES && state.counts_seq == seq; i++) {
+		nap(NAP_NS);
 		TRY(trace_source_state(source, &state));
 	}
 	*n_ret = (uint32_t)state.n_blocks;
@@ -125,9 +158,9 @@ static struct error *count_between(struct trace_source *source, unsigned ms,
 {
 	AUTO(own_free) uint64_t *before = NULL, *after = NULL, *padded = NULL;
 	uint32_t n_before;
-	TRY(fresh_counts(source, &n_before, &before));
+	TRY(trace_counts_now(source, &n_before, &before));
 	nap(ms * 1000000ull);
-	TRY(fresh_counts(source, n_ret, &after));
+	TRY(trace_counts_now(source, n_ret, &after));
 	TRY(error_alloc(*n_ret + 1, sizeof(*padded), &padded)); /* new blocks began at zero */
 	for (uint32_t i = 0; i < n_before && i < *n_ret; i++)
 		padded[i] = before[i];
@@ -141,9 +174,9 @@ struct error *trace_count(struct trace_source *source, const struct gb_request *
 			  uint32_t *n_ret)
 {
 	struct gb_control old;
-	struct gb_request wanted = *request;
-	wanted.mode = GB_MODE_COUNT;
 	TRY(trace_source_state(source, &old));
+	struct gb_request wanted = beside(request, &old.request);
+	wanted.mode = GB_MODE_COUNT;
 	TRY(trace_source_request(source, &wanted, REQUEST_MS));
 	struct error *err = count_between(source, ms, before_ret, after_ret, n_ret);
 	struct error *back = trace_source_request(source, &old.request, REQUEST_MS);

@@ -2,6 +2,7 @@
  * was asked for before. Thread: the caller's, for as long as it takes. */
 #ifndef TRACE_CAPTURE_H
 #define TRACE_CAPTURE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "plugin/control.h"
@@ -12,7 +13,8 @@ struct trace_source;
 typedef struct error *trace_sink(void *user, unsigned vcpu, const uint64_t *words, size_t n);
 
 struct trace_capture_params {
-	struct gb_request request;
+	struct gb_request request; /* offload stays as it is, clear is made here */
+	bool forget; /* blocks and counts begin anew */
 	unsigned ms; /* how long */
 	uint64_t limit_words; /* ends early after so many; 0: no limit */
 	trace_sink *sink;
@@ -33,6 +35,14 @@ struct trace_capture_result {
 struct error *trace_capture(struct trace_source *source,
 			    const struct trace_capture_params *params,
 			    struct trace_capture_result *ret);
+
+/* A full ring is a few milliseconds of trace: a thread that empties rings calls this to go
+ * first, where the system lets it. Returns its old priority (setpriority). */
+int trace_go_first(void);
+
+/* Asks the plugin, which must be counting, for a copy of the counts and waits for it: they are
+ * younger than a millisecond on a quiet machine. Caller owns *ret (free). */
+struct error *trace_counts_now(struct trace_source *source, uint32_t *n_ret, uint64_t **ret);
 
 /* Counts executions per block for a while. Caller owns *before_ret and *after_ret (free), of
  * *n_ret entries; ids at or above *n_ret appeared too late. */
