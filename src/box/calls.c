@@ -60,6 +60,7 @@ const struct call *const call_table[] = {
 	&call_offload,
 	&call_hybrid,
 	&call_trace,
+	&call_profile,
 	&call_learn,
 	&call_kernels,
 	&call_mcode,

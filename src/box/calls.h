@@ -85,9 +85,10 @@ extern const struct call call_vtop;
 extern const struct call call_hybrid;
 extern const struct call call_offload;
 
-/* call_trace.c */
+/* call_hot.c, call_trace.c, call_profile.c */
 extern const struct call call_hot;
 extern const struct call call_trace;
+extern const struct call call_profile;
 /* call_render.c */
 extern const struct call call_render;
 

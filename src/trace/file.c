@@ -62,6 +62,10 @@ static struct error *take_chunk(const struct chunk *c, struct parts *parts,
 		file->counts = c->data;
 		file->n_counts = (size_t)c->bytes / 8;
 		return NULL;
+	case TRACE_CHUNK_NAMES:
+		file->names = c->data;
+		file->n_names = (size_t)c->bytes;
+		return NULL;
 	case TRACE_CHUNK_END:
 		if (c->bytes < 8)
 			return error_create(ERR_BAD_DATA, "trace file: short end chunk");

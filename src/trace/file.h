@@ -16,6 +16,7 @@ enum trace_chunk_type {
 	TRACE_CHUNK_RECORDS = 4, /* 64-bit words of one vCPU (plugin/record.h) */
 	TRACE_CHUNK_COUNTS = 5, /* executions per block id, 64 bits each */
 	TRACE_CHUNK_END = 6, /* total of dropped records, 64 bits */
+	TRACE_CHUNK_NAMES = 7, /* what the blocks' addresses are called (trace/file_names.h) */
 };
 
 struct trace_stream { /* one chunk of records; words may be unaligned in the file: copied out */
@@ -32,6 +33,8 @@ struct trace_file {
 	size_t n_streams;
 	const uint8_t *counts; /* NULL: none */
 	size_t n_counts;
+	const uint8_t *names; /* NULL: none; trace/file_names.h reads it */
+	size_t n_names;
 	uint64_t dropped;
 	int complete; /* the end chunk is there */
 };

@@ -4,6 +4,7 @@
 #include "trace/blocks.h"
 #include "trace/export.h"
 #include "trace/file.h"
+#include "trace/file_names.h"
 #include "trace/graph.h"
 #include "trace/loops.h"
 #include "trace/profile.h"
@@ -39,6 +40,20 @@ static void analyse(const struct trace_blocks *blocks, const struct trace_profil
 	}
 }
 
+static void look_up_names(const struct trace_file *file)
+{
+	AUTO(own_trace_names_table) struct trace_names_table *names = NULL;
+	CHECK(!trace_names_table_create(file->names, file->n_names, &names));
+	for (uint32_t i = 0; i < file->blocks->count; i++) {
+		char name[16];
+		uint64_t into;
+		const struct trace_block *block = &file->blocks->items[i];
+		trace_names_table_place(names, block->cr3, block->gva, name, sizeof(name),
+					&into);
+		CHECK(strlen(name) < sizeof(name));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	AUTO(own_trace_file) struct trace_file *file = NULL;
@@ -53,5 +68,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	for (size_t i = 0; i < file->n_streams; i++)
 		add_stream(profile, stacks, &file->streams[i]);
 	analyse(file->blocks, profile);
+	look_up_names(file);
 	return 0;
 }
