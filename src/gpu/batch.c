@@ -8,7 +8,10 @@
 enum { SETS_PER_POOL = 64 };
 /* Staging memory starts small, for a frame's uniforms, and grows for bulk. */
 static const uint64_t staging_first_bytes = 64 << 10, staging_chunk_bytes = 16 << 20;
+/* How long work may take before the device counts as lost. On the CPU it shares that with all
+ * else on the machine. */
 static const uint64_t default_timeout_ns = UINT64_C(30000000000);
+static const uint64_t software_timeout_ns = UINT64_C(600000000000);
 
 struct gpu_batch {
 	struct gpu *gpu;
@@ -328,8 +331,11 @@ struct error *gpu_batch_wait(struct gpu_batch *batch, uint64_t timeout_ns)
 {
 	if (batch->is_done)
 		return NULL;
-	VkResult result = vkWaitForFences(batch->gpu->device, 1, &batch->fence, VK_TRUE,
-					  timeout_ns ? timeout_ns : default_timeout_ns);
+	if (!timeout_ns)
+		timeout_ns =
+			batch->gpu->info.is_software ? software_timeout_ns : default_timeout_ns;
+	VkResult result =
+		vkWaitForFences(batch->gpu->device, 1, &batch->fence, VK_TRUE, timeout_ns);
 	if (result == VK_SUCCESS)
 		mark_done(batch);
 	if (result == VK_TIMEOUT)
