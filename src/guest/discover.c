@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "guest/btf.h"
 #include "guest/discover.h"
+#include "guest/inferred.h"
 #include "guest/internal.h"
 #include "guest/scan.h"
 #include "guest/shape.h"
@@ -196,6 +197,7 @@ static void forget_attempt(struct guest *guest)
 		guest->types = NULL;
 	}
 	guest_forget_memos(guest);
+	inferred_forget(guest);
 	guest->btf_gpa = 0;
 	guest->types_failed = false;
 	guest->has_kallsyms = guest->has_delta = guest->has_kernel_space = false;
@@ -254,6 +256,9 @@ struct error *guest_discover(struct guest *guest)
 			error_create(ERR_NOT_FOUND, "no Linux kernel found in %llu MiB of RAM",
 				     (unsigned long long)phys_mem_size(guest->mem) >> 20),
 			"it may still be booting, or not be Linux on x86");
+	/* Known now whether there are types: what is worked out instead includes symbols. */
+	if (!guest->types && !btf_between_symbols(guest))
+		guest_types(guest);
 	find_init_task(guest);
 	verify(guest);
 	return NULL;

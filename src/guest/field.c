@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "guest/btf.h"
+#include "guest/inferred.h"
 #include "guest/internal.h"
 
 enum { PATH_MAX_BYTES = 256, TEXT_PIECE = 256, LIST_STEPS_MAX = 8 << 20 };
@@ -56,6 +57,11 @@ static struct field resolve_any(struct guest *guest, const char *paths)
 		field = resolve(btf, at, length);
 		at = at[length] ? at + length + 1 : NULL;
 	}
+	for (const char *at = paths; !btf && at && !field.found;) {
+		size_t length = strcspn(at, "|");
+		inferred_find(guest, at, length, &field);
+		at = at[length] ? at + length + 1 : NULL;
+	}
 	return field;
 }
 
@@ -66,8 +72,11 @@ struct field guest_field(struct guest *guest, const char *paths)
 	if (!memo)
 		return resolve_any(guest, paths);
 	if (is_new) {
-		memo->field = resolve_any(guest, paths);
-		memo->found = memo->field.found;
+		/* Looking for types may add to the memos, which moves them. */
+		struct field field = resolve_any(guest, paths);
+		memo = guest_memo(guest, MEMO_FIELD, paths, &is_new);
+		memo->field = field;
+		memo->found = field.found;
 	}
 	return memo->field;
 }
@@ -89,7 +98,9 @@ uint64_t guest_sizeof(struct guest *guest, const char *type)
 	if (is_new) {
 		struct btf *btf = guest_types(guest);
 		uint32_t id = btf ? btf_find(btf, type) : 0;
-		memo->value = id ? btf_size(btf, id) : 0;
+		memo = guest_memo(guest, MEMO_SIZE, type, &is_new);
+		if (id)
+			memo->value = btf_size(btf, id);
 		memo->found = memo->value != 0;
 	}
 	return memo->value;
@@ -104,6 +115,7 @@ bool guest_enum(struct guest *guest, const char *name, int64_t *ret)
 	if (is_new) {
 		struct btf *btf = guest_types(guest);
 		int64_t value = 0;
+		memo = guest_memo(guest, MEMO_ENUM, name, &is_new);
 		memo->found = btf && btf_enumerator(btf, name, &value);
 		memo->value = (uint64_t)value;
 	}

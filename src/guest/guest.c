@@ -4,8 +4,10 @@
 
 #include "base/error.h"
 #include "guest/btf.h"
+#include "guest/inferred.h"
 #include "guest/internal.h"
 #include "guest/module_symbols.h"
+#include "guest/shape.h"
 #include "guest/symtab.h"
 
 static struct error *open_into(struct guest *guest, struct guest_params *params)
@@ -67,6 +69,7 @@ void guest_destroy(struct guest *guest)
 	VEC_FREE(&guest->doubts);
 	guest_forget_memos(guest);
 	module_symbols_destroy(guest->module_symbols);
+	inferred_forget(guest);
 	symtab_destroy(guest->symbols);
 	btf_destroy(guest->types);
 	free(guest->kallsyms_window);
@@ -111,6 +114,7 @@ struct btf *guest_types(struct guest *guest)
 		guest->types_failed = true;
 		guest_add_doubt(guest, "no kernel types: %s", error_message(err));
 		error_destroy(err);
+		shape_infer(guest);
 	}
 	return guest->types;
 }

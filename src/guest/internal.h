@@ -24,6 +24,12 @@ struct memo {
 	struct field field;
 };
 
+/* A member that was worked out (inferred.h). */
+struct inferred {
+	char path[64];
+	struct field field;
+};
+
 struct guest {
 	struct phys_mem *mem;
 	unsigned word_bytes;
@@ -45,6 +51,7 @@ struct guest {
 	size_t btf_bytes;
 	struct btf *types; /* NULL until indexed */
 	bool types_failed;
+	VEC(struct inferred) inferred; /* instead of types */
 	bool types_given, symbols_given; /* they came from the person */
 	bool given_settled; /* the symbols given have been moved to where the kernel is */
 

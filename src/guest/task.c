@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "guest/internal.h"
-#include "guest/shape.h"
 #include "guest/percpu.h"
 #include "guest/worker.h"
 
@@ -125,7 +124,8 @@ static bool read_one(struct guest *guest, const struct task_fields *f, uint64_t 
 	task.pid = (int32_t)guest_load(guest, gva, f->pid);
 	task.tgid = (int32_t)guest_load(guest, gva, f->tgid);
 	uint64_t flags = guest_load(guest, gva, f->flags);
-	task.kthread = flags & PF_KTHREAD;
+	task.mm = guest_load(guest, gva, f->mm);
+	task.kthread = f->flags.found ? flags & PF_KTHREAD : f->mm.found && !task.mm;
 	char comm[17] = "";
 	guest_load_text(guest, gva, f->comm, comm, sizeof(comm));
 	memcpy(task.comm, comm, sizeof(comm));
@@ -136,7 +136,6 @@ static bool read_one(struct guest *guest, const struct task_fields *f, uint64_t 
 					  guest_load(guest, gva, f->exit_state));
 	uint64_t parent = guest_load(guest, gva, f->real_parent);
 	task.ppid = parent ? (int32_t)guest_load(guest, parent, f->tgid) : 0;
-	task.mm = guest_load(guest, gva, f->mm);
 	task.has_start = f->start.found;
 	task.start_ns = guest_load(guest, gva, f->start);
 	if (guest->faults != faults)
@@ -209,10 +208,7 @@ static struct error *read_all(struct guest *guest, bool threads, struct guest_ta
 struct error *guest_tasks_read(struct guest *guest, bool threads, struct guest_tasks *ret)
 {
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
-	if (!guest_has_types(guest))
-		TRY(shape_tasks_read(guest, &tasks));
-	else
-		TRY(read_all(guest, threads, &tasks));
+	TRY(read_all(guest, threads, &tasks));
 	*ret = tasks;
 	tasks = (struct guest_tasks){ 0 };
 	return NULL;

@@ -7,7 +7,7 @@
 enum {
 	XARRAY_INTERNAL = 2, /* low two bits of a pointer to a node */
 	XARRAY_SLOTS_MAX = 64,
-	MAPLE_SLOTS_MAX = 31,
+	MAPLE_SLOTS_MAX = 63, /* of a dense node on 32 bits */
 	MAPLE_DEPTH_MAX = 16,
 	RB_DEPTH_MAX = 96,
 	ENTRY_POINTER_MIN = 4096, /* below: sibling, retry and zero entries */
@@ -79,6 +79,7 @@ void guest_xarray_each(struct guest *guest, uint64_t gva, guest_visit_fn *visit,
  *   leaf_64    pivot[15] slot[16]                values; pivot[i] is the last index of slot[i]
  *   range_64   pivot[15] slot[16]                children
  *   arange_64  pivot[9]  slot[10] gap[10]        children
+ * and about twice as many of each on 32 bits.
  */
 
 enum maple_type { MAPLE_DENSE, MAPLE_LEAF_64, MAPLE_RANGE_64, MAPLE_ARANGE_64, MAPLE_COPY };
@@ -160,7 +161,8 @@ void guest_maple_each(struct guest *guest, uint64_t gva, guest_visit_fn *visit, 
 	struct field root = guest_need_field(guest, "maple_tree.ma_root");
 	uint64_t entry = guest_load(guest, gva, root);
 	if ((entry & 2) && entry > ENTRY_POINTER_MIN)
-		maple_node_each(&walk, entry, 0, UINT64_MAX, 0);
+		maple_node_each(&walk, entry, 0,
+				guest->word_bytes == 8 ? UINT64_MAX : UINT32_MAX, 0);
 	else if (entry)
 		show(&walk, 0, entry);
 }
