@@ -150,10 +150,11 @@ static bool file_row(void *user, const struct guest_file *file)
 	const char *type = file->type;
 	if (!strncmp(path, "anon_inode:", 11))
 		type = "anonymous";
-	return add_row(rows, json_pack("{s:i,s:i,s:o,s:s,s:I,s:o}", "pid", rows->task->pid,
+	json_t *position = json_number_or_null(file->has_position, (int64_t)file->position);
+	return add_row(rows, json_pack("{s:i,s:i,s:o,s:s,s:o,s:o}", "pid", rows->task->pid,
 				       "fd", (int)file->fd, "path", text_or_null(path), "type",
-				       type, "position", (json_int_t)file->position, "flags",
-				       call_hex(file->flags)));
+				       type, "position", position, "flags",
+				       json_hex_or_null(file->has_flags, file->flags)));
 }
 
 /* The processes asked about: all of them, or the one that the argument names. */

@@ -42,6 +42,8 @@ static void describe(struct guest *guest, const struct file_fields *f, struct gu
 	uint64_t inode = guest_load(guest, file->gva, f->inode);
 	file->type = mode_type(inode ? (uint32_t)guest_load(guest, inode, f->mode) : 0);
 	file->inode = inode;
+	file->has_position = f->position.found;
+	file->has_flags = f->flags.found;
 	file->position = guest_load(guest, file->gva, f->position);
 	file->flags = (uint32_t)guest_load(guest, file->gva, f->flags);
 }

@@ -13,6 +13,7 @@ struct guest_file {
 	uint32_t fd;
 	const char *type; /* "file", "directory", "character", "block", "pipe", "socket",
 			     "link", "anonymous" */
+	bool has_position, has_flags;
 	uint64_t inode, position;
 	uint32_t flags;
 };

@@ -22,8 +22,10 @@ uint32_t guest_task_namespace(struct guest *guest, const struct guest_task *task
 {
 	const char *from =
 		which == GUEST_NS_user ? "task_struct.real_cred" : "task_struct.nsproxy";
+	bool is_basic = which == GUEST_NS_mnt; /* every kernel has these */
 	struct field pointer = guest_field(guest, namespaces[which].pointer);
-	struct field number = guest_field(guest, namespaces[which].number);
+	struct field number =
+		(is_basic ? guest_need_field : guest_field)(guest, namespaces[which].number);
 	uint64_t holder = guest_load(guest, task->gva, guest_field(guest, from));
 	uint64_t ns = holder && pointer.found ? guest_load(guest, holder, pointer) : 0;
 	return ns && number.found ? (uint32_t)guest_load(guest, ns, number) : 0;

@@ -9,7 +9,7 @@ enum { NAME_BYTES = 256, STEPS_MAX = 1024 };
 
 struct path_fields {
 	struct field parent, name, name_length, inode, ops, hash, dname, sb;
-	struct field mnt_root, mnt, mnt_parent, mnt_mountpoint, ino;
+	struct field mnt_root, mnt, mnt_parent, mnt_mountpoint, ino, mode;
 };
 
 static struct path_fields path_fields(struct guest *guest)
@@ -27,6 +27,7 @@ static struct path_fields path_fields(struct guest *guest)
 		.mnt_parent = guest_need_field(guest, "mount.mnt_parent"),
 		.mnt_mountpoint = guest_need_field(guest, "mount.mnt_mountpoint"),
 		.ino = guest_field(guest, "inode.i_ino"),
+		.mode = guest_field(guest, "inode.i_mode"),
 	};
 }
 
@@ -105,6 +106,15 @@ static const struct pseudo *find_pseudo(struct guest *guest, uint64_t function)
 	return NULL;
 }
 
+/* Without symbols the functions have no names; what a pipe and a socket are called is known. */
+static const char *pseudo_word(struct guest *guest, const struct path_fields *f, uint64_t inode,
+			       const char *name)
+{
+	enum { MODE_TYPE = 0170000, MODE_PIPE = 0010000, MODE_SOCKET = 0140000 };
+	uint64_t type = inode ? guest_load(guest, inode, f->mode) & MODE_TYPE : 0;
+	return type == MODE_PIPE ? "pipe" : type == MODE_SOCKET ? "socket" : name;
+}
+
 /* What pseudo filesystems call their files; false when dentry is none of theirs. */
 static bool pseudo_name(struct guest *guest, const struct path_fields *f, uint64_t dentry,
 			char *text, size_t size)
@@ -120,7 +130,7 @@ static bool pseudo_name(struct guest *guest, const struct path_fields *f, uint64
 		 (unsigned long long)(inode ? guest_load(guest, inode, f->ino) : 0));
 	const struct pseudo *p = find_pseudo(guest, function);
 	if (!p)
-		snprintf(text, size, "%s:%s", name, ino_text);
+		snprintf(text, size, "%s:%s", pseudo_word(guest, f, inode, name), ino_text);
 	else
 		snprintf(text, size, "%s%s%s%s", p->prefix, p->with_name ? name : "",
 			 p->with_ino ? ino_text : "", p->suffix);

@@ -23,7 +23,8 @@ enum {
 	INODE_BYTES = 192,
 	SUPER_BYTES = 128,
 	MOUNT_BYTES = 400,
-	NS_BYTES = 160,
+	NS_BYTES = 512,
+	NS_NUMBER_REACH = 640, /* a namespace of names keeps its number behind six of them */
 	FILES_MAX = 48,
 	MOUNTS_MAX = 32,
 	DESCRIPTORS_FIRST = 16, /* of each process, for the sample */
@@ -285,18 +286,36 @@ static bool device_here(const struct paths *p, uint64_t mount, uint32_t at)
 	       is_text(p->s, device, 1, text, sizeof(text));
 }
 
-static bool number_here(const struct paths *p, uint32_t at)
+/* The largest of the numbers at this offset of all mounts; 0 when they cannot be what they
+ * must: positive, and of each its own. */
+static uint32_t numbers_here(const struct paths *p, uint32_t at)
 {
-	uint32_t seen[MOUNTS_MAX];
+	uint32_t seen[MOUNTS_MAX], largest = 0;
 	for (size_t i = 0; i < p->n_mounts; i++) {
 		seen[i] = shape_u32(p->s, p->mounts[i] + at);
 		if (!seen[i] || seen[i] >= NUMBER_MAX)
-			return false;
+			return 0;
 		for (size_t k = 0; k < i; k++)
 			if (seen[k] == seen[i])
-				return false;
+				return 0;
+		largest = seen[i] > largest ? seen[i] : largest;
 	}
-	return true;
+	return largest;
+}
+
+/* Numbers are given out densely: of what fits, the smallest. */
+static void infer_numbers(const struct paths *p)
+{
+	uint32_t best = UINT32_MAX, best_at = 0;
+	for (uint32_t at = 8 * p->s->word; at < MOUNT_BYTES; at += 4) {
+		uint32_t largest = numbers_here(p, at);
+		if (!largest || largest >= best)
+			continue;
+		best = largest;
+		best_at = at;
+	}
+	if (best_at)
+		inferred_add(p->s->guest, "mount.mnt_id", best_at, 4);
 }
 
 static bool type_here(const struct paths *p, uint32_t at)
@@ -328,46 +347,120 @@ static void infer_super(const struct paths *p)
 	}
 }
 
+static uint64_t namespace_of(const struct paths *p, unsigned index)
+{
+	uint64_t proxy = field_of(p->s, "task_struct.nsproxy", p->s->init);
+	return proxy ? shape_word(p->s, proxy + index * p->s->word) : 0;
+}
+
 /* Numbers of namespaces are made to be recognised: 0xf0000000 and up, the first ones below. */
-static void infer_namespace(const struct paths *p, uint64_t head)
+static void infer_number(const struct paths *p, unsigned index, const char *pointer,
+			 const char *path)
 {
 	const struct shape *s = p->s;
-	uint64_t proxy = field_of(s, "task_struct.nsproxy", s->init);
-	uint64_t ns = proxy ? shape_word(s, proxy + 3 * s->word) : 0;
-	if (!ns || head <= ns || head >= ns + NS_BYTES)
+	uint64_t ns = namespace_of(p, index);
+	if (!shape_is_pointer(s, ns))
 		return;
-	inferred_add(s->guest, "nsproxy.uts_ns", s->word, s->word);
-	inferred_add(s->guest, "nsproxy.ipc_ns", 2 * s->word, s->word);
-	inferred_add(s->guest, "nsproxy.mnt_ns", 3 * s->word, s->word);
-	inferred_add(s->guest, "mnt_namespace.list", head - ns, 2 * s->word);
-	for (uint32_t at = 0; at < 64; at += 4) {
+	inferred_add(s->guest, pointer, index * s->word, s->word);
+	for (uint32_t at = 0; at < NS_NUMBER_REACH; at += 4) {
 		uint32_t number = shape_u32(s, ns + at);
 		if (number >> 20 != 0xf00 && number >> 4 != 0xeffffff)
 			continue;
-		inferred_add(s->guest, "mnt_namespace.ns.inum", at, 4);
+		inferred_add(s->guest, path, at, 4);
 		return;
 	}
+}
+
+/* struct nsproxy { count, uts, ipc, mnt, pid, net, .. } */
+static void infer_proxy(const struct paths *p)
+{
+	infer_number(p, 1, "nsproxy.uts_ns", "uts_namespace.ns.inum");
+	infer_number(p, 2, "nsproxy.ipc_ns", "ipc_namespace.ns.inum");
+	infer_number(p, 3, "nsproxy.mnt_ns", "mnt_namespace.ns.inum");
+	infer_number(p, 4, "nsproxy.pid_ns_for_children", "pid_namespace.ns.inum");
+	infer_number(p, 5, "nsproxy.net_ns", "net.ns.inum");
+}
+
+/* Until 6.7: a list whose head lies in the namespace. */
+static bool infer_mount_list(struct paths *p, uint32_t device_at)
+{
+	const struct shape *s = p->s;
+	uint64_t head, ns = namespace_of(p, 3);
+	uint32_t at = device_at + s->word;
+	if (!collect_mounts(p, at, &head) || head <= ns || head >= ns + NS_BYTES)
+		return false;
+	inferred_add(s->guest, "mount.mnt_list", at, 2 * s->word);
+	inferred_add(s->guest, "mnt_namespace.list", head - ns, 2 * s->word);
+	return true;
+}
+
+/* rb_node { parent and colour, right, left } */
+static void collect_tree(struct paths *p, uint64_t node, uint32_t node_at, unsigned depth)
+{
+	const struct shape *s = p->s;
+	if (!node || depth > MOUNTS_MAX || p->n_mounts == MOUNTS_MAX ||
+	    !mount_here(p, node - node_at))
+		return;
+	p->mounts[p->n_mounts++] = node - node_at;
+	collect_tree(p, shape_word(s, node + s->word), node_at, depth + 1);
+	collect_tree(p, shape_word(s, node + 2 * s->word), node_at, depth + 1);
+}
+
+static bool is_tree_root(const struct shape *s, uint64_t node)
+{
+	uint64_t right = shape_word(s, node + s->word),
+		 left = shape_word(s, node + 2 * s->word);
+	uint64_t child = right ? right : left;
+	return !(shape_word(s, node) & ~3ull) && child && shape_is_pointer(s, child) &&
+	       (shape_word(s, child) & ~3ull) == node;
+}
+
+/* Since 6.8: a tree whose root lies in the namespace. */
+static bool infer_mount_tree(struct paths *p)
+{
+	const struct shape *s = p->s;
+	uint64_t ns = namespace_of(p, 3);
+	for (uint32_t at = 0; ns && at < NS_BYTES; at += s->word) {
+		uint64_t root = shape_word(s, ns + at);
+		if (!shape_is_pointer(s, root) || !is_tree_root(s, root))
+			continue;
+		for (uint32_t node_at = 0; node_at < MOUNT_BYTES; node_at += s->word) {
+			p->n_mounts = 0;
+			collect_tree(p, root, node_at, 0);
+			if (p->n_mounts < 2)
+				continue;
+			inferred_add(s->guest, "mnt_namespace.mounts", at, s->word);
+			inferred_add(s->guest, "mount.mnt_node", node_at, 3 * s->word);
+			inferred_add(s->guest, "rb_root.rb_node", 0, s->word);
+			inferred_add(s->guest, "rb_node.rb_right", s->word, s->word);
+			inferred_add(s->guest, "rb_node.rb_left", 2 * s->word, s->word);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool devices_here(const struct paths *p, uint32_t at)
+{
+	size_t good = 0;
+	while (good < p->n_mounts && device_here(p, p->mounts[good], at))
+		good++;
+	return p->n_mounts && good == p->n_mounts;
 }
 
 static void infer_mounts(struct paths *p)
 {
 	const struct shape *s = p->s;
-	uint64_t root = p->root_mnt - 4 * s->word, head = 0;
+	uint64_t root = p->root_mnt - 4 * s->word;
+	bool found = infer_mount_tree(p);
 	for (uint32_t at = 8 * s->word; at < MOUNT_BYTES; at += s->word) {
-		if (!device_here(p, root, at) || !collect_mounts(p, at + s->word, &head))
+		bool here = found ? devices_here(p, at)
+				  : device_here(p, root, at) && infer_mount_list(p, at);
+		if (!here)
 			continue;
 		inferred_add(s->guest, "mount.mnt_devname", at, s->word);
-		inferred_add(s->guest, "mount.mnt_list", at + s->word, 2 * s->word);
-		infer_namespace(p, head);
-		break;
-	}
-	if (!head)
-		return;
-	infer_super(p);
-	for (uint32_t at = 8 * s->word; at < MOUNT_BYTES; at += 4) {
-		if (!number_here(p, at))
-			continue;
-		inferred_add(s->guest, "mount.mnt_id", at, 4);
+		infer_super(p);
+		infer_numbers(p);
 		return;
 	}
 }
@@ -383,6 +476,7 @@ void shape_infer_files(const struct shape *s, const struct shape_sample *sample)
 		collect_files(&p, sample, table_at);
 		infer_file(&p);
 	}
+	infer_proxy(&p);
 	if (p.d_super)
 		infer_mounts(&p);
 }

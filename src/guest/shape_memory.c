@@ -123,6 +123,7 @@ static void infer_area_file(const struct shape *s, const uint64_t *areas, size_t
 		inferred_add(s->guest, "vm_area_struct.vm_file", at + 2 * s->word, s->word);
 		inferred_add(s->guest, "vm_area_struct.vm_private_data", at + 3 * s->word,
 			     s->word);
+		inferred_add(s->guest, "vm_special_mapping.name", 0, s->word);
 		return;
 	}
 }

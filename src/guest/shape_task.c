@@ -237,37 +237,49 @@ static uint64_t cred_of(const struct shape *s, uint64_t task)
 		       : 0;
 }
 
-/* usage; uid, gid, suid, sgid, euid, egid, fsuid, fsgid; securebits; capabilities:
- * inheritable, permitted, effective, bounding. The first task has all but the first. */
+/* inheritable is empty; permitted, effective and bounding are full. */
+static bool capabilities_here(const uint8_t *bytes)
+{
+	uint64_t full = load_u64(bytes + 8);
+	return !load_u64(bytes) && full >= UINT32_MAX && !(full & (full + 1)) &&
+	       load_u64(bytes + 16) == full && load_u64(bytes + 24) == full;
+}
+
+static void infer_ids(const struct shape *s, uint64_t uid, uint64_t capabilities)
+{
+	static const char *const names[] = { "uid",  "gid",  "suid",  "sgid",
+					     "euid", "egid", "fsuid", "fsgid" };
+	static const char *const sets[] = { "cap_inheritable", "cap_permitted", "cap_effective",
+					    "cap_bset", "cap_ambient" };
+	char path[32];
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(path, sizeof(path), "cred.%s", names[i]);
+		inferred_add(s->guest, path, uid + 4 * i, 4);
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		snprintf(path, sizeof(path), "cred.%s", sets[i]);
+		inferred_add(s->guest, path, capabilities + 8 * i, 8);
+	}
+}
+
+/* usage; uid, gid, suid, sgid, euid, egid, fsuid, fsgid; securebits; capabilities. The count is
+ * an int or (since 6.7, and in later releases of older series) a long; capabilities are pairs
+ * of u32 or (since 6.3) a u64 with its alignment; debugging adds members behind the count. */
 static void infer_cred(const struct shape *s)
 {
+	static const struct {
+		uint8_t word, capabilities, uid;
+	} forms[] = { { 8, 40, 4 },  { 8, 44, 8 }, { 8, 48, 8 }, { 8, 56, 20 },
+		      { 8, 64, 28 }, { 4, 40, 4 }, { 4, 52, 16 } };
 	uint8_t bytes[CRED_BYTES];
 	uint64_t cred = cred_of(s, s->first);
 	if (!cred || !shape_read(s, cred, bytes, sizeof(bytes)))
 		return;
-	for (size_t uid = 4; uid <= 40; uid += 4) {
-		size_t inherit = uid + 36;
-		if (s->word == 8 && inherit % 8)
-			inherit += 4;
-		uint64_t full = load_u64(bytes + inherit + 8);
-		if (load_u64(bytes + inherit) || full < 0xffffffff || (full & (full + 1)) ||
-		    load_u64(bytes + inherit + 16) != full ||
-		    load_u64(bytes + inherit + 24) != full)
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (forms[i].word != s->word ||
+		    !capabilities_here(bytes + forms[i].capabilities))
 			continue;
-		static const char *const names[] = { "uid",  "gid",  "suid",  "sgid",
-						     "euid", "egid", "fsuid", "fsgid" };
-		static const char *const sets[] = { "cap_inheritable", "cap_permitted",
-						    "cap_effective", "cap_bset",
-						    "cap_ambient" };
-		char path[32];
-		for (unsigned i = 0; i < 8; i++) {
-			snprintf(path, sizeof(path), "cred.%s", names[i]);
-			inferred_add(s->guest, path, uid + 4 * i, 4);
-		}
-		for (unsigned i = 0; i < 5; i++) {
-			snprintf(path, sizeof(path), "cred.%s", sets[i]);
-			inferred_add(s->guest, path, inherit + 8 * i, 8);
-		}
+		infer_ids(s, forms[i].uid, forms[i].capabilities);
 		return;
 	}
 }

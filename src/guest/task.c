@@ -173,8 +173,10 @@ static struct error *push_threads(struct guest *guest, const struct task_fields 
 				  uint64_t leader, struct guest_tasks *tasks)
 {
 	uint64_t signal = guest_load(guest, leader, f->signal), gva;
-	if (!signal || !f->thread_head.found || !f->thread_node.found)
+	if (!signal || !f->thread_head.found || !f->thread_node.found) {
+		guest_add_note(guest, "how this kernel lists threads is not known");
 		return push_task(guest, f, leader, tasks);
+	}
 	struct guest_list list;
 	guest_list_begin(&list, guest, signal + f->thread_head.offset, f->thread_node,
 			 "threads");
