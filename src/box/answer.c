@@ -11,6 +11,7 @@
 #include "box/facts_watch.h"
 #include "box/focus.h"
 #include "box/guest_call.h"
+#include "box/model.h"
 #include "box/status.h"
 #include "box/target.h"
 #include "facts/ask.h"
@@ -308,16 +309,21 @@ static json_t *column_names(const json_t *query)
 	return names;
 }
 
-struct error *answer_question(struct call_context *context, const char *question, json_t **ret)
+static struct error *parse_question(struct call_context *context, const char *question,
+				    json_t **ret)
 {
 	AUTO(own_json) json_t *processes = vocabulary(context, "ps");
 	AUTO(own_json) json_t *modules = vocabulary(context, "lsmod");
-	AUTO(own_json) json_t *query = NULL;
-	AUTO(own_json) json_t *document = NULL;
 	struct ask_context ask = { .processes = processes,
 				   .modules = modules,
 				   .now_ns = facts_now() };
-	TRY(ask_parse(&ask, question, &query));
+	return ask_parse(&ask, question, ret);
+}
+
+static struct error *answer_query(struct call_context *context, const char *question,
+				  const json_t *query, json_t **ret)
+{
+	AUTO(own_json) json_t *document = NULL;
 	TRY(run_query(context, query, &document));
 	AUTO(own_json)
 	json_t *rows = json_is_array(document) ? select_rows(document, query)
@@ -332,4 +338,18 @@ struct error *answer_question(struct call_context *context, const char *question
 			 ranges_of(context, query), "focus", json_object_get(query, "focus"),
 			 "query", query, "text", text);
 	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
+}
+
+/* The parser first, since it is quick and never guesses; a model, where one is configured, for
+ * what the parser does not understand, or when it is asked for. */
+struct error *answer_question(struct call_context *context, const char *question, json_t **ret)
+{
+	const char *by = call_string(context, "by");
+	AUTO(own_json) json_t *query = NULL;
+	if (by && !strcmp(by, "model"))
+		return model_answer(context, question, ret);
+	struct error *err = parse_question(context, question, &query);
+	if (!by && model_is_configured() && error_catch(&err, ERR_NOT_FOUND))
+		return model_answer(context, question, ret);
+	return err ? err : answer_query(context, question, query, ret);
 }

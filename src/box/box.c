@@ -129,6 +129,16 @@ static struct error *entry_refresh(struct entry *entry)
 	return target_open(&params, &entry->target);
 }
 
+/* Forgets a target whose VM ended meanwhile, and gives the entry back. */
+static void entry_leave(struct box *box, struct entry *entry)
+{
+	if (entry->target && !target_alive(entry->target)) {
+		target_destroy(entry->target);
+		entry->target = NULL;
+	}
+	entry_release(box, entry);
+}
+
 struct error *box_with_target(struct box *box, const char *vm,
 			      struct error *(*use)(void *user, struct target *target),
 			      void *user)
@@ -138,44 +148,52 @@ struct error *box_with_target(struct box *box, const char *vm,
 	struct error *err = entry_refresh(entry);
 	if (!err)
 		err = use(user, entry->target);
-	if (entry->target && !target_alive(entry->target)) {
-		target_destroy(entry->target);
-		entry->target = NULL;
-	}
-	entry_release(box, entry);
+	entry_leave(box, entry);
 	return err;
 }
 
-struct running_call {
-	const struct call *call;
-	json_t *args;
-	json_t *document;
-};
-
-static struct error *run_on_target(void *user, struct target *target)
+/* The entry stays ours to lock again: its users are counted. */
+static struct error *work_away(struct call_context *context, void (*work)(void *user),
+			       void *user)
 {
-	struct running_call *running = user;
-	struct call_context context = { .target = target, .args = running->args };
-	return call_do(running->call, &context, &running->document);
+	struct entry *entry = context->away_user;
+	pthread_mutex_unlock(&entry->lock);
+	work(user);
+	pthread_mutex_lock(&entry->lock);
+	struct error *err = entry_refresh(entry);
+	context->target = entry->target;
+	return err;
+}
+
+static struct error *run_on_vm(struct box *box, const struct box_request *request, json_t **ret)
+{
+	struct entry *entry = NULL;
+	TRY(entry_acquire(box, request->vm, &entry));
+	struct error *err = entry_refresh(entry);
+	if (!err) {
+		struct call_context context = { .target = entry->target,
+						.args = request->args,
+						.away = work_away,
+						.away_user = entry };
+		err = call_do(request->call, &context, ret);
+	}
+	entry_leave(box, entry);
+	return err;
 }
 
 static struct error *run_request(struct box *box, const struct box_request *request,
 				 json_t **ret)
 {
 	const struct call *call = request->call;
-	struct running_call running = { .call = call, .args = request->args };
 	TRY(call_check(call, request->args));
 	if (!call->run)
 		return error_create(ERR_UNSUPPORTED, "%s works only on the command line",
 				    call->name);
-	if (!(call->flags & CALL_TARGET))
-		TRY(run_on_target(&running, NULL));
-	else if (!request->vm)
-		return error_create(ERR_USAGE, "%s needs a VM", call->name);
-	else
-		TRY(box_with_target(box, request->vm, run_on_target, &running));
-	*ret = running.document;
-	return NULL;
+	if (call->flags & CALL_TARGET)
+		return request->vm ? run_on_vm(box, request, ret)
+				   : error_create(ERR_USAGE, "%s needs a VM", call->name);
+	struct call_context context = { .args = request->args };
+	return call_do(call, &context, ret);
 }
 
 struct error *box_call(struct box *box, const struct box_request *request, json_t **ret)

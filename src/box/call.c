@@ -165,6 +165,14 @@ void call_progress(const struct call_context *context, double done, const char *
 		context->progress(context->progress_user, done, what);
 }
 
+struct error *call_away(struct call_context *context, void (*work)(void *user), void *user)
+{
+	if (context->away)
+		return context->away(context, work, user);
+	work(user);
+	return NULL;
+}
+
 json_t *call_hex(uint64_t value)
 {
 	return json_sprintf("0x%llx", (unsigned long long)value);

@@ -62,6 +62,11 @@ struct call_context {
 	/* Reports progress in 0 .. 1 for work longer than a second; NULL when nobody looks. */
 	void (*progress)(void *user, double done, const char *what);
 	void *progress_user;
+	/* Runs work(work_user) while others may have the VM; afterwards target may be another
+	 * one (the VM was opened anew). NULL: nobody else waits for the VM. See call_away. */
+	struct error *(*away)(struct call_context *context, void (*work)(void *user),
+			      void *work_user);
+	void *away_user;
 };
 
 struct call {
@@ -100,6 +105,10 @@ uint64_t call_integer(const struct call_context *context, const char *name, uint
 bool call_bool(const struct call_context *context, const char *name);
 bool call_has(const struct call_context *context, const char *name);
 void call_progress(const struct call_context *context, double done, const char *what);
+
+/* For work that takes long and does not need the VM: lets others have it meanwhile. Fails when
+ * the VM is gone afterwards; work has run in any case. */
+struct error *call_away(struct call_context *context, void (*work)(void *user), void *user);
 
 /* "0x..." string of an address or id, the form DESIGN 3.2 asks for. New reference. */
 json_t *call_hex(uint64_t value);

@@ -219,6 +219,9 @@ static struct error *run_ask(struct call_context *context, json_t **ret)
 static const struct call_param ask_params[] = {
 	{ "question", CALL_STRING, .positional = true, .required = true,
 	  .placeholder = "QUESTION", .help = "in plain English" },
+	{ "by", CALL_STRING, .placeholder = "WHO", .choices = "parser,model",
+	  .help = "who answers; the parser, and a configured model for what it does not "
+		  "understand" },
 	{ 0 },
 };
 
@@ -229,7 +232,10 @@ const struct call call_ask = {
 	.details = "Gives a sentence, the rows it rests on, the address ranges it is about, "
 		   "and the query that\n"
 		   "was understood. What is not understood gives suggestions, never an "
-		   "invented answer.",
+		   "invented answer.\n"
+		   "With GLASSBOX_MODEL_URL set to an OpenAI-compatible endpoint, a model may "
+		   "answer from\n"
+		   "our queries, which are shown (docs/facts.md).",
 	.examples = "  glassbox ask web \"which process uses the most memory?\"\n"
 		    "  glassbox ask web \"is anything listening on port 22?\"",
 	.flags = CALL_TARGET | CALL_TEXT,

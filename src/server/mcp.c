@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "box/box.h"
 #include "box/call.h"
-#include "server/schema.h"
+#include "box/schema.h"
 
 OWN_DECLARE(own_json, json_t *, json_decref)
 OWN_DECLARE(own_box, struct box *, box_destroy)

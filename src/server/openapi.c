@@ -2,7 +2,7 @@
 
 #include "box/call.h"
 #include "server/internal.h"
-#include "server/schema.h"
+#include "box/schema.h"
 
 static json_t *parameter(const char *name, const char *in, bool required, json_t *schema,
 			 const char *help)

@@ -1,6 +1,6 @@
 /* JSON Schema of calls, for OpenAPI and MCP. New references. Thread: any. */
-#ifndef SERVER_SCHEMA_H
-#define SERVER_SCHEMA_H
+#ifndef BOX_SCHEMA_H
+#define BOX_SCHEMA_H
 #include <jansson.h>
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "server/schema.h"
+#include "box/schema.h"
 
 #include <string.h>
 
