@@ -58,6 +58,19 @@ static struct error *check_argument(const struct call_param *param, const json_t
 	return NULL;
 }
 
+static struct error *check_required(const struct call *call, const json_t *args, bool is_local)
+{
+	for (const struct call_param *param = call->params; param && param->name; param++)
+		if (param->required && param->local == is_local &&
+		    !json_object_get(args, param->name))
+			return error_hint(error_create(ERR_USAGE, "%s needs %s", call->name,
+						       param->placeholder ? param->placeholder
+									  : param->name),
+					  "argument %s; glassbox %s --help shows the usage",
+					  param->name, call->name);
+	return NULL;
+}
+
 struct error *call_check(const struct call *call, json_t *args)
 {
 	const char *name;
@@ -70,12 +83,22 @@ struct error *call_check(const struct call *call, json_t *args)
 					    name);
 		TRY(check_argument(param, value));
 	}
+	return check_required(call, args, false);
+}
+
+struct error *call_check_remote(const struct call *call, json_t *args)
+{
 	for (const struct call_param *param = call->params; param && param->name; param++)
-		if (param->required && !json_object_get(args, param->name))
-			return error_create(ERR_USAGE, "%s needs %s", call->name,
-					    param->placeholder ? param->placeholder
-							       : param->name);
-	return NULL;
+		if (param->local && json_object_get(args, param->name))
+			return error_create(ERR_USAGE, "%s takes %s only on the command line",
+					    call->name, param->name);
+	return call_check(call, args);
+}
+
+struct error *call_check_local(const struct call *call, json_t *args)
+{
+	TRY(call_check(call, args));
+	return check_required(call, args, true);
 }
 
 /* Bits to shift for a size suffix, or -1. */

@@ -28,6 +28,7 @@ struct call_param {
 	bool positional;
 	bool required;
 	bool repeated; /* stored as a JSON array of strings */
+	bool local; /* only on the command line, where required holds: a file of the person's */
 	const char *placeholder; /* "PID" in the usage line */
 	const char *choices; /* "raw,lime,elf", or NULL: anything */
 	const char *help; /* one line */
@@ -90,6 +91,12 @@ const struct call *call_find(const char *name); /* or NULL */
 /* Checks args against the call's parameters: unknown, missing, wrong type, not a choice.
  * ERR_USAGE. */
 struct error *call_check(const struct call *call, json_t *args);
+
+/* The same for arguments from the network: those that are local are unknown. */
+struct error *call_check_remote(const struct call *call, json_t *args);
+
+/* The same for arguments of the command line: those that are local may be required. */
+struct error *call_check_local(const struct call *call, json_t *args);
 
 /* Runs a call that has a run(). An introspection call whose list is empty because something was
  * not understood fails with ERR_BAD_DATA: an empty list means that there is nothing. Caller

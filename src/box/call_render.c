@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/phys_mem.h"
 #include "box/focus.h"
+#include "box/guest_call.h"
 #include "box/scene_label.h"
 #include "box/target.h"
 #include "gpu/device.h"
@@ -17,7 +18,7 @@
 #include "viz/picture.h"
 #include "viz/scene.h"
 
-enum { TURNTABLE_MAX = 3600 };
+enum { TURNTABLE_MAX = 3600, SERVED_MAX = 2048 };
 
 /* What the person asked for, checked. */
 struct request {
@@ -93,6 +94,10 @@ static struct error *read_request(struct call_context *context, struct request *
 	TRY(read_size(call_string(context, "size"), request));
 	TRY(read_percent(context, "explode", 0, &request->explode));
 	TRY(read_percent(context, "opacity", 100, &request->opacity));
+	if (!request->path && (request->width > SERVED_MAX || request->height > SERVED_MAX))
+		return error_create(
+			ERR_USAGE, "a picture in the answer is at most %d pixels wide and high",
+			SERVED_MAX);
 	request->mode = mode_number(call_string(context, "mode"));
 	request->smooth = !call_bool(context, "fast");
 	uint64_t pictures = call_integer(context, "turntable", 0);
@@ -100,7 +105,7 @@ static struct error *read_request(struct call_context *context, struct request *
 		return error_create(ERR_USAGE, "turntable must be at most %d pictures",
 				    TURNTABLE_MAX);
 	request->turntable = (uint32_t)pictures;
-	if (request->turntable && !strchr(request->path, '%'))
+	if (request->turntable && request->path && !strchr(request->path, '%'))
 		return error_hint(
 			error_create(ERR_USAGE, "a turntable needs a numbered file name"),
 			"for example -o turn-%%03d.png");
@@ -174,15 +179,27 @@ static struct error *aim(const struct request *request, struct viz_scene *scene,
 	return NULL;
 }
 
+/* For who cannot be given a file. */
+static struct error *encode(const struct viz_picture *picture, json_t **ret)
+{
+	AUTO(own_free) uint8_t *png = NULL;
+	size_t size = 0;
+	TRY(viz_picture_png(picture, &png, &size));
+	*ret = json_base64(png, size);
+	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for a picture");
+}
+
 static struct error *draw(struct viz_frames *frames, const struct request *request,
-			  const struct viz_view *view, const char *path, uint64_t *gpu_ns_ret)
+			  const struct viz_view *view, const char *path, uint64_t *gpu_ns_ret,
+			  json_t **png_ret)
 {
 	AUTO(own_viz_picture) struct viz_picture *picture = NULL, *half = NULL;
 	TRY(viz_picture_create(view->width, view->height, &picture));
 	TRY(viz_frames_draw(frames, view, picture, gpu_ns_ret));
 	if (request->smooth)
 		TRY(viz_picture_halve(picture, &half));
-	return viz_picture_save(half ? half : picture, path);
+	const struct viz_picture *drawn = half ? half : picture;
+	return path ? viz_picture_save(drawn, path) : encode(drawn, png_ret);
 }
 
 /* File name of picture i: the only % of the pattern must be like %d or %03d. */
@@ -203,16 +220,17 @@ static struct error *number_path(const char *pattern, uint32_t i, char **ret)
 }
 
 static struct error *draw_all(struct call_context *context, struct viz_frames *frames,
-			      const struct request *request, uint64_t *gpu_ns_ret)
+			      const struct request *request, uint64_t *gpu_ns_ret,
+			      json_t **png_ret)
 {
 	struct viz_view view;
 	struct viz_camera camera;
 	uint32_t factor = request->smooth ? 2 : 1;
 	viz_view_init(&view, request->width * factor, request->height * factor);
 	TRY(aim(request, viz_frames_scene(frames), &view, &camera));
-	if (!request->turntable) {
+	if (!request->turntable || !request->path) {
 		viz_view_aim(&view, &camera);
-		return draw(frames, request, &view, request->path, gpu_ns_ret);
+		return draw(frames, request, &view, request->path, gpu_ns_ret, png_ret);
 	}
 	for (uint32_t i = 0; i < request->turntable; i++) {
 		AUTO(own_free) char *path = NULL;
@@ -220,7 +238,7 @@ static struct error *draw_all(struct call_context *context, struct viz_frames *f
 		struct viz_camera turned = camera;
 		turned.yaw += 360 * (float)i / (float)request->turntable;
 		viz_view_aim(&view, &turned);
-		TRY(draw(frames, request, &view, path, gpu_ns_ret));
+		TRY(draw(frames, request, &view, path, gpu_ns_ret, NULL));
 		call_progress(context, (double)(i + 1) / request->turntable, "drawing");
 	}
 	return NULL;
@@ -248,7 +266,7 @@ static struct error *describe(struct viz_frames *frames, const struct request *r
 	viz_scene_stats(viz_frames_scene(frames), &stats);
 	const struct gpu_info *info = gpu_info(viz_frames_gpu(frames));
 	*ret = json_pack(
-		"{s:s, s:i, s:i, s:s, s:s, s:b, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:o}",
+		"{s:s?, s:i, s:i, s:s, s:s, s:b, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:o}",
 		"file", request->path, "width", (int)request->width, "height",
 		(int)request->height, "mode", viz_mode_names[request->mode], "device",
 		info->name, "software", info->is_software, "source", stats.source, "kinds",
@@ -282,13 +300,17 @@ static struct error *render_run(struct call_context *context, json_t **ret)
 					     .label_user = &label },
 		&frames));
 	uint64_t gpu_ns = 0;
-	TRY(draw_all(context, frames, &request, &gpu_ns));
-	return describe(frames, &request, &label, gpu_ns, ret);
+	AUTO(own_json) json_t *png = NULL;
+	TRY(draw_all(context, frames, &request, &gpu_ns, &png));
+	TRY(describe(frames, &request, &label, gpu_ns, ret));
+	if (png)
+		json_object_set(*ret, "png_base64", png);
+	return NULL;
 }
 
 static const struct call_param render_params[] = {
-	{ "output", CALL_PATH, .letter = 'o', .required = true, .placeholder = "F.png",
-	  .help = "PNG to write" },
+	{ "output", CALL_PATH, .letter = 'o', .required = true, .local = true,
+	  .placeholder = "F.png", .help = "PNG to write" },
 	{ "size", CALL_STRING, .placeholder = "WxH", .help = "pixels; 1280x720 if not given" },
 	{ "mode", CALL_STRING, .choices = "kind,owner,byte,entropy,heat", .placeholder = "MODE",
 	  .help = "what colours mean; kind if not given" },
@@ -299,7 +321,7 @@ static const struct call_param render_params[] = {
 	{ "explode", CALL_INTEGER, .placeholder = "PERCENT",
 	  .help = "move blocks of 2 MiB apart" },
 	{ "opacity", CALL_INTEGER, .placeholder = "PERCENT", .help = "less than 100: x-ray" },
-	{ "turntable", CALL_INTEGER, .placeholder = "N",
+	{ "turntable", CALL_INTEGER, .local = true, .placeholder = "N",
 	  .help = "N pictures around; -o takes a name like turn-%03d.png" },
 	{ "fast", CALL_BOOL, .help = "one sample for a pixel instead of four" },
 	{ "device", CALL_STRING, .placeholder = "NAME", .help = "part of the GPU's name" },
@@ -310,12 +332,15 @@ const struct call call_render = {
 	.name = "render",
 	.group = "pictures",
 	.summary = "draw memory as a volume along a Hilbert curve",
-	.details = "Every 4 KiB page is a brick of 16x16x16 voxels, one for each byte; zero "
-		   "bytes\n"
-		   "are void. Works without a display, on a GPU or on the CPU.",
+	.details =
+		"Every 4 KiB page is a brick of 16x16x16 voxels, one for each byte; zero "
+		"bytes\n"
+		"are void. Works without a display, on a GPU or on the CPU. Over REST and MCP "
+		"the picture\n"
+		"comes back with the answer (png_base64).",
 	.examples = "  glassbox render demo -o demo.png --size 1920x1080\n"
 		    "  glassbox render --file ram.raw -o ram.png --mode entropy",
-	.flags = CALL_TARGET | CALL_CHANGES | CALL_CLI_ONLY,
+	.flags = CALL_TARGET,
 	.params = render_params,
 	.run = render_run,
 };

@@ -33,6 +33,13 @@ static struct error *write_meta(FILE *spool, struct call_context *context,
 	return trace_file_chunk(spool, TRACE_CHUNK_META, 0, text, strlen(text));
 }
 
+/* What goes into an answer is bounded harder than what goes into a file. */
+static uint64_t limit_bytes(struct call_context *context)
+{
+	uint64_t limit = call_integer(context, "limit", 256 << 20), served = 4 << 20;
+	return call_has(context, "output") || limit < served ? limit : served;
+}
+
 /* Records into the spool file, then what the block ids mean. */
 static struct error *record(struct call_context *context, struct trace_source *source,
 			    struct trace_names *names, FILE *spool,
@@ -42,7 +49,7 @@ static struct error *record(struct call_context *context, struct trace_source *s
 	const char *mode = call_string(context, "mode");
 	struct trace_capture_params params = {
 		.ms = trace_call_ms(context),
-		.limit_words = call_integer(context, "limit", 256 << 20) / 8,
+		.limit_words = limit_bytes(context) / 8,
 		.sink = file_sink,
 		.user = spool,
 	};
@@ -61,14 +68,24 @@ static struct error *record(struct call_context *context, struct trace_source *s
 	return fflush(spool) ? error_create(ERR_SYSTEM, "cannot write the trace") : NULL;
 }
 
+/* For who cannot be given a file. */
+static struct error *encode(const char *bytes, size_t n, json_t **ret)
+{
+	*ret = json_base64((const uint8_t *)bytes, n);
+	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for a trace");
+}
+
 static struct error *finish_trace(struct call_context *context, const char *text, size_t n,
-				  struct trace_names *names)
+				  struct trace_names *names, json_t **ret)
 {
 	const char *format = call_string(context, "format");
 	const char *path = call_string(context, "output");
 	AUTO(own_trace_file) struct trace_file *file = NULL;
+	if (format && strcmp(format, "native") && !path)
+		return error_create(ERR_UNSUPPORTED, "only the native format comes back in an "
+						     "answer");
 	if (!format || !strcmp(format, "native"))
-		return trace_call_write(path, text, n);
+		return path ? trace_call_write(path, text, n) : encode(text, n, ret);
 	TRY(trace_file_parse((const uint8_t *)text, n, &file));
 	struct trace_rows rows = { .blocks = file->blocks,
 				   .place = trace_names_place,
@@ -91,17 +108,20 @@ static struct error *run_trace(struct call_context *context, json_t **ret)
 	struct error *err = record(context, source, names, spool, &result);
 	fclose(spool);
 	TRY(err);
-	TRY(finish_trace(context, text, n, names));
-	*ret = json_pack("{s:s, s:I, s:I, s:f, s:I}", "file", call_string(context, "output"),
+	AUTO(own_json) json_t *bytes = NULL;
+	TRY(finish_trace(context, text, n, names, &bytes));
+	*ret = json_pack("{s:s?, s:I, s:I, s:f, s:I}", "file", call_string(context, "output"),
 			 "words", (json_int_t)result.words, "dropped",
 			 (json_int_t)result.dropped, "seconds", (double)result.ns / 1e9,
 			 "max_lag_words", (json_int_t)result.max_lag_words);
+	if (*ret && bytes)
+		json_object_set(*ret, "trace_base64", bytes);
 	return *ret ? NULL : error_create(ERR_MEMORY, "out of memory");
 }
 
 static const struct call_param params[] = {
-	{ "output", CALL_PATH, .letter = 'o', .required = true, .placeholder = "FILE",
-	  .help = "where to write the trace" },
+	{ "output", CALL_PATH, .letter = 'o', .required = true, .local = true,
+	  .placeholder = "FILE", .help = "where to write the trace" },
 	{ "format", CALL_STRING, .placeholder = "FORMAT", .choices = "native,folded,drcov",
 	  .help = "native (docs/trace-format.md), folded stacks, drcov coverage" },
 	{ "mode", CALL_STRING, .placeholder = "MODE", .choices = "block,full",
@@ -121,10 +141,11 @@ const struct call call_trace = {
 	.details =
 		"Writes one record per executed block while it runs. What could not be "
 		"recorded in time is\ncounted as dropped. `glassbox profile` reads the file. "
-		"Needs a VM started with --learn.",
+		"Needs a VM started with --learn. Over REST and MCP up to 4 MiB come back in "
+		"the answer\n(trace_base64).",
 	.examples = "  glassbox trace demo -o boot.gbtrace --ms 500\n"
 		    "  glassbox trace demo -o stacks.txt --format folded --ring kernel",
-	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES | CALL_CLI_ONLY,
+	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES,
 	.params = params,
 	.run = run_trace,
 };

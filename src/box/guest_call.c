@@ -117,6 +117,23 @@ json_t *json_bit_names(uint64_t bits, const char *const *names, size_t n)
 	return list;
 }
 
+json_t *json_base64(const uint8_t *bytes, size_t size)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				     "0123456789+/";
+	AUTO(own_free) char *text = malloc(size / 3 * 4 + 5);
+	size_t length = 0;
+	for (size_t i = 0; text && i < size; i += 3) {
+		size_t have = size - i < 3 ? size - i : 3;
+		uint32_t bits = (uint32_t)bytes[i] << 16 |
+				(have > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+				(have > 2 ? bytes[i + 2] : 0);
+		for (size_t k = 0; k < 4; k++)
+			text[length++] = k <= have ? digits[bits >> (18 - 6 * k) & 63] : '=';
+	}
+	return text ? json_stringn(text, length) : NULL;
+}
+
 struct error *json_list_add(json_t *list, json_t *value)
 {
 	if (!value || json_array_append_new(list, value))

@@ -39,6 +39,9 @@ json_t *json_number_or_null(bool known, int64_t value);
 /* The names of the bits that are set, as a list. */
 json_t *json_bit_names(uint64_t bits, const char *const *names, size_t n);
 
+/* Bytes as base64 text. New reference. */
+json_t *json_base64(const uint8_t *bytes, size_t size);
+
 /* Adds value (taken) to list; ERR_MEMORY when either is missing. */
 struct error *json_list_add(json_t *list, json_t *value);
 #endif

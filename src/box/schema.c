@@ -37,6 +37,8 @@ json_t *schema_of_args(const struct call *call, bool with_vm)
 		json_array_append_new(required, json_string("vm"));
 	}
 	for (const struct call_param *param = call->params; param && param->name; param++) {
+		if (param->local)
+			continue;
 		json_object_set_new(properties, param->name, schema_of_param(param));
 		if (param->required)
 			json_array_append_new(required, json_string(param->name));

@@ -213,7 +213,7 @@ struct error *cli_parse(const struct call *call, int argc, char **argv, struct c
 		return NULL;
 	TRY(parse_words(parser, argc, argv));
 	TRY(check_target(call, &ret->options.target));
-	return call_check(call, ret->args);
+	return call_check_local(call, ret->args);
 }
 
 void cli_parsed_deinit(struct cli_parsed *parsed)

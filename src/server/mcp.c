@@ -18,7 +18,8 @@ enum {
 	RPC_PARSE = -32700,
 	RPC_INVALID = -32600,
 	RPC_NO_METHOD = -32601,
-	RPC_BAD_PARAMS = -32602
+	RPC_BAD_PARAMS = -32602,
+	RPC_NO_RESOURCE = -32002 /* MCP's own */
 };
 
 static const char *const known_versions[] = { "2025-06-18", "2025-03-26", "2024-11-05" };
@@ -131,7 +132,9 @@ static json_t *call_tool(const struct mcp_caller *caller, const json_t *params)
 		.call = call, .vm = json_string_value(vm), .args = args, .user = caller->user
 	};
 	AUTO(own_json) json_t *document = NULL;
-	struct error *err = box_call(caller->box, &request, &document);
+	struct error *err = call_check_remote(call, args);
+	if (!err)
+		err = box_call(caller->box, &request, &document);
 	return err ? error_content(err) : document_content(document);
 }
 
@@ -167,18 +170,45 @@ static json_t *list_resources(const struct mcp_caller *caller)
 	return json_pack("{s:o}", "resources", list);
 }
 
+/* What can be read as a resource of a VM: it changes nothing and needs no arguments. */
+static bool is_resource(const struct call *call)
+{
+	if (!call || !schema_is_served(call) || !(call->flags & CALL_TARGET) ||
+	    (call->flags & CALL_CHANGES))
+		return false;
+	for (const struct call_param *param = call->params; param && param->name; param++)
+		if (param->required)
+			return false;
+	return true;
+}
+
+/* "glassbox://vm/NAME" is the VM's status, "glassbox://vm/NAME/ps" what a call says. */
 static json_t *read_resource(const struct mcp_caller *caller, const json_t *params)
 {
 	static const char prefix[] = "glassbox://vm/";
 	const char *uri = json_string_value(json_object_get(params, "uri"));
 	if (!uri || strncmp(uri, prefix, sizeof(prefix) - 1))
 		return NULL;
-	AUTO(own_json) json_t *status = run_simple(caller, "status", uri + sizeof(prefix) - 1);
-	if (!status)
+	const char *rest = uri + sizeof(prefix) - 1, *slash = strchr(rest, '/');
+	AUTO(own_free) char *vm = slash ? strndup(rest, (size_t)(slash - rest)) : strdup(rest);
+	const char *name = slash ? slash + 1 : "status";
+	AUTO(own_json)
+	json_t *document =
+		vm && is_resource(call_find(name)) ? run_simple(caller, name, vm) : NULL;
+	if (!document)
 		return NULL;
-	AUTO(own_free) char *text = json_dumps(status, JSON_COMPACT);
+	AUTO(own_free) char *text = json_dumps(document, JSON_COMPACT);
 	return json_pack("{s:[{s:s, s:s, s:s}]}", "contents", "uri", uri, "mimeType",
 			 "application/json", "text", text ? text : "");
+}
+
+static json_t *list_templates(void)
+{
+	return json_pack("{s:[{s:s, s:s, s:s, s:s}]}", "resourceTemplates", "uriTemplate",
+			 "glassbox://vm/{vm}/{call}", "name", "what a VM is doing",
+			 "description",
+			 "any query without arguments of a running VM: ps, lsmod, dmesg, ...",
+			 "mimeType", "application/json");
 }
 
 json_t *mcp_handle(const struct mcp_caller *caller, const json_t *message)
@@ -204,15 +234,18 @@ json_t *mcp_handle(const struct mcp_caller *caller, const json_t *message)
 	else if (!strcmp(method, "resources/list"))
 		result = list_resources(caller);
 	else if (!strcmp(method, "resources/templates/list"))
-		result = json_pack("{s:[]}", "resourceTemplates");
+		result = list_templates();
 	else if (!strcmp(method, "tools/call"))
 		result = call_tool(caller, params);
 	else if (!strcmp(method, "resources/read"))
 		result = read_resource(caller, params);
 	else
 		return rpc_error(id, RPC_NO_METHOD, "no such method");
-	return result ? rpc_result(id, result)
-		      : rpc_error(id, RPC_BAD_PARAMS, "no such tool or resource");
+	if (result)
+		return rpc_result(id, result);
+	bool is_resource_read = !strncmp(method, "resources/", 10);
+	return is_resource_read ? rpc_error(id, RPC_NO_RESOURCE, "no such resource")
+				: rpc_error(id, RPC_BAD_PARAMS, "no such tool");
 }
 
 struct error *mcp_serve_stdio(void)

@@ -59,9 +59,10 @@ static json_t *operation(const struct call *call, bool is_post)
 						"name or PID of a VM"));
 	for (const struct call_param *param = call->params; !is_post && param && param->name;
 	     param++)
-		json_array_append_new(parameters,
-				      parameter(param->name, "query", param->required,
-						schema_of_param(param), param->help));
+		if (!param->local)
+			json_array_append_new(parameters,
+					      parameter(param->name, "query", param->required,
+							schema_of_param(param), param->help));
 	json_t *op = json_pack("{s:s, s:s, s:o, s:o, s:[s]}", "operationId", call->name,
 			       "summary", call->summary, "parameters", parameters, "responses",
 			       responses(call), "tags", call->group);

@@ -103,7 +103,7 @@ static struct error *decide_call(const struct http_request *request, const char 
 	TRY(args_from_query(call, request->query, route->args));
 	if (request->method == HTTP_POST)
 		TRY(args_from_body(request, &route->args));
-	return call_check(call, route->args);
+	return call_check_remote(call, route->args);
 }
 
 /* Path below /api/v1/vms/: "{vm}" or "{vm}/{call}". */
