@@ -157,35 +157,12 @@ static bool file_row(void *user, const struct guest_file *file)
 				       json_hex_or_null(file->has_flags, file->flags)));
 }
 
-/* The processes asked about: all of them, or the one that the argument names. */
-static struct error *asked_processes(struct call_context *context, struct guest *guest,
-				     struct guest_tasks *ret)
-{
-	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
-	TRY(guest_tasks_read(guest, false, &tasks));
-	if (call_has(context, "pid")) {
-		int64_t pid = (int64_t)call_integer(context, "pid", 0);
-		size_t kept = 0;
-		for (size_t i = 0; i < tasks.count; i++)
-			if (tasks.items[i].pid == pid)
-				tasks.items[kept++] = tasks.items[i];
-		if (!kept)
-			return error_hint(
-				error_create(ERR_NOT_FOUND, "no process %lld", (long long)pid),
-				"see `glassbox ps`");
-		tasks.count = kept;
-	}
-	*ret = tasks;
-	tasks = (struct guest_tasks){ 0 };
-	return NULL;
-}
-
 static struct error *run_files(struct call_context *context, json_t **ret)
 {
 	struct guest *guest = NULL;
 	TRY(call_guest(context, &guest));
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
-	TRY(asked_processes(context, guest, &tasks));
+	TRY(call_tasks(context, guest, &tasks));
 	AUTO(own_json) json_t *list = json_array();
 	struct rows rows = { .guest = guest, .list = list };
 	for (size_t i = 0; i < tasks.count && !rows.err; i++) {
@@ -222,7 +199,7 @@ static struct error *run_sockets(struct call_context *context, json_t **ret)
 	struct guest *guest = NULL;
 	TRY(call_guest(context, &guest));
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
-	TRY(asked_processes(context, guest, &tasks));
+	TRY(call_tasks(context, guest, &tasks));
 	AUTO(own_json) json_t *list = json_array();
 	struct rows rows = { .guest = guest, .list = list };
 	TRY(guest_sockets_each(guest, &tasks, call_has(context, "pid"), socket_row, &rows));
@@ -231,12 +208,6 @@ static struct error *run_sockets(struct call_context *context, json_t **ret)
 	*ret = TAKE(list);
 	return NULL;
 }
-
-static const struct call_param some_pid_params[] = {
-	{ "pid", CALL_INTEGER, .letter = 'p', .positional = true, .placeholder = "PID",
-	  .help = "only of this process; all if not given" },
-	{ 0 },
-};
 
 static const struct call_column files_columns[] = {
 	{ "pid", "PID", COLUMN_RIGHT },
@@ -251,7 +222,7 @@ const struct call call_files = {
 	.group = "introspection",
 	.summary = "list open files",
 	.flags = CALL_TARGET,
-	.params = some_pid_params,
+	.params = call_some_pid_params,
 	.columns = files_columns,
 	.run = run_files,
 };
@@ -278,7 +249,7 @@ const struct call call_sockets = {
 		"Also those that no process holds: connections in TIME_WAIT, sockets of the\n"
 		"kernel. Their PID is unknown.",
 	.flags = CALL_TARGET,
-	.params = some_pid_params,
+	.params = call_some_pid_params,
 	.columns = sockets_columns,
 	.run = run_sockets,
 };

@@ -19,16 +19,19 @@ static json_t *args_of(struct guest *guest, const struct guest_task *task)
 static json_t *task_row(struct guest *guest, const struct guest_task *task)
 {
 	char state[2] = { task->state, 0 };
-	return json_pack("{s:i,s:i,s:i,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o}", "pid",
-			 task->pid, "tgid", task->tgid, "ppid", task->ppid, "comm",
-			 json_guest_text(task->comm, sizeof(task->comm)), "state", state, "uid",
-			 json_number_or_null(task->has_cred, task->uid), "gid",
-			 json_number_or_null(task->has_cred, task->gid), "task",
-			 call_hex(task->gva), "cr3", json_hex_or_null(task->has_cr3, task->cr3),
-			 "rss_pages", json_number_or_null(task->has_rss, task->rss_pages),
-			 "start_ns",
-			 json_number_or_null(task->has_start, (int64_t)task->start_ns),
-			 "kthread", (int)task->kthread, "args", args_of(guest, task));
+	json_t *row = json_pack("{s:i,s:i,s:i,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o}", "pid",
+				task->pid, "tgid", task->tgid, "ppid", task->ppid, "comm",
+				json_guest_text(task->comm, sizeof(task->comm)), "state", state,
+				"uid", json_number_or_null(task->has_cred, task->uid), "gid",
+				json_number_or_null(task->has_cred, task->gid), "task",
+				call_hex(task->gva), "cr3",
+				json_hex_or_null(task->has_cr3, task->cr3), "rss_pages",
+				json_number_or_null(task->has_rss, task->rss_pages), "start_ns",
+				json_number_or_null(task->has_start, (int64_t)task->start_ns),
+				"kthread", (int)task->kthread, "args", args_of(guest, task));
+	if (row)
+		call_add_group(guest, task, row);
+	return row;
 }
 
 static struct error *list_tasks(struct call_context *context, bool threads, json_t **ret)

@@ -29,6 +29,7 @@ const struct call *const call_table[] = {
 	&call_stack,
 	&call_irqs,
 	&call_cgroups,
+	&call_credentials,
 	&call_kernel,
 	&call_namespaces,
 	&call_cpus,

@@ -25,6 +25,7 @@ extern const struct call call_watch;
 
 /* call_kernel.c */
 extern const struct call call_cgroups;
+extern const struct call call_credentials;
 extern const struct call call_dmesg;
 extern const struct call call_irqs;
 extern const struct call call_stack;

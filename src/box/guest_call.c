@@ -37,6 +37,34 @@ struct error *call_do(const struct call *call, struct call_context *context, jso
 	return NULL;
 }
 
+struct error *call_tasks(struct call_context *context, struct guest *guest,
+			 struct guest_tasks *ret)
+{
+	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
+	TRY(guest_tasks_read(guest, false, &tasks));
+	if (call_has(context, "pid")) {
+		int64_t pid = (int64_t)call_integer(context, "pid", 0);
+		size_t kept = 0;
+		for (size_t i = 0; i < tasks.count; i++)
+			if (tasks.items[i].pid == pid)
+				tasks.items[kept++] = tasks.items[i];
+		if (!kept)
+			return error_hint(
+				error_create(ERR_NOT_FOUND, "no process %lld", (long long)pid),
+				"see `glassbox ps`");
+		tasks.count = kept;
+	}
+	*ret = tasks;
+	tasks = (struct guest_tasks){ 0 };
+	return NULL;
+}
+
+const struct call_param call_some_pid_params[] = {
+	{ "pid", CALL_INTEGER, .letter = 'p', .positional = true, .placeholder = "PID",
+	  .help = "only of this process; all if not given" },
+	{ 0 },
+};
+
 struct error *call_task(struct call_context *context, struct guest *guest,
 			struct guest_task *ret)
 {

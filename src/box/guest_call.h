@@ -12,6 +12,7 @@ struct error;
 struct guest;
 struct guest_space;
 struct guest_task;
+struct guest_tasks;
 struct target;
 
 OWN_DECLARE(own_json, json_t *, json_decref)
@@ -21,6 +22,13 @@ struct error *call_guest(struct call_context *context, struct guest **ret);
 /* The process named by the argument "pid". */
 struct error *call_task(struct call_context *context, struct guest *guest,
 			struct guest_task *ret);
+/* The processes asked about: all of them, or the one that the argument "pid" names. */
+struct error *call_tasks(struct call_context *context, struct guest *guest,
+			 struct guest_tasks *ret);
+/* That argument: a pid that may be left out. */
+extern const struct call_param call_some_pid_params[];
+/* Adds cgroup, container and unit of a process to its row. */
+void call_add_group(struct guest *guest, const struct guest_task *task, json_t *row);
 
 /* The address space named by the argument "pid", or the kernel's without one. */
 struct error *call_space(struct call_context *context, struct guest *guest,

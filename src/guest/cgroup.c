@@ -45,6 +45,65 @@ static bool add_membership(struct cgroup_walk *w, uint64_t set, int32_t pid)
 	return true;
 }
 
+/* Writes the names from the root down to a node of kernfs. */
+static void node_path(struct guest *guest, uint64_t node, char *path, size_t size)
+{
+	struct field name = guest_field(guest, "kernfs_node.name");
+	/* Renamed in 6.15 (633488947ef6). */
+	struct field parent = guest_field(guest, "kernfs_node.parent|kernfs_node.__parent");
+	char reversed[GUEST_CGROUP_PATH_BYTES], part[256];
+	size_t at = sizeof(reversed) - 1;
+	reversed[at] = 0;
+	for (int depth = 0; node && depth < DEPTH_MAX; depth++) {
+		uint64_t above = guest_load(guest, node, parent);
+		uint64_t text = guest_load(guest, node, name);
+		if (!above)
+			break; /* the root has no name */
+		size_t length = text ? guest_read_text(guest, text, part, sizeof(part)) : 0;
+		if (at < length + 1)
+			break;
+		at -= length;
+		memcpy(reversed + at, part, length);
+		reversed[--at] = '/';
+		node = above;
+	}
+	snprintf(path, size, "%s", reversed[at] ? reversed + at : "/");
+}
+
+static void deepest_group(struct guest *guest, uint64_t set, char *path, size_t size)
+{
+	struct field links = guest_field(guest, "css_set.cgrp_links");
+	struct field link = guest_field(guest, "cgrp_cset_link.cgrp_link");
+	struct field group = guest_field(guest, "cgrp_cset_link.cgrp");
+	struct field kn = guest_field(guest, "cgroup.kn");
+	char other[GUEST_CGROUP_PATH_BYTES];
+	struct guest_list list;
+	uint64_t gva;
+	if (!links.found || !link.found || !group.found)
+		return;
+	guest_list_begin(&list, guest, set + links.offset, link, "a process' control groups");
+	for (int i = 0; i < LINKS_MAX && guest_list_next(&list, &gva); i++) {
+		node_path(guest, guest_load(guest, guest_load(guest, gva, group), kn), other,
+			  sizeof(other));
+		if (strlen(other) > strlen(path))
+			snprintf(path, size, "%s", other);
+	}
+}
+
+bool guest_task_cgroup(struct guest *guest, uint64_t task_gva, char *path, size_t size)
+{
+	struct field unified = guest_field(guest, "css_set.dfl_cgrp");
+	struct field kn = guest_field(guest, "cgroup.kn");
+	uint64_t set = guest_load(guest, task_gva, guest_field(guest, "task_struct.cgroups"));
+	uint64_t group = set ? guest_load(guest, set, unified) : 0;
+	if (!group || !kn.found)
+		return false;
+	node_path(guest, guest_load(guest, group, kn), path, size);
+	if (!strcmp(path, "/"))
+		deepest_group(guest, set, path, size);
+	return true;
+}
+
 static int compare_members(const void *left, const void *right)
 {
 	const struct member *a = left, *b = right;

@@ -19,6 +19,10 @@ struct guest_cgroup {
 	size_t n_pids;
 };
 
+/* Path of a task's group in the unified hierarchy; in that of version 1 where it lies deepest
+ * when the unified one says nothing. False when the kernel has no control groups. */
+bool guest_task_cgroup(struct guest *guest, uint64_t task_gva, char *path, size_t size);
+
 typedef bool guest_cgroup_fn(void *user, const struct guest_cgroup *cgroup);
 /* Parents before children. Fails: ERR_NOT_FOUND, ERR_MEMORY. */
 struct error *guest_cgroups_each(struct guest *guest, guest_cgroup_fn *visit, void *user);
