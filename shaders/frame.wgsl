@@ -87,9 +87,17 @@ fn draw_frame(@builtin(global_invocation_id) id: vec3<u32>) {
   let pixel = vec2<f32>(id.xy) + 0.5;
   let ray = ray_of_pixel(pixel);
   let m = march_volume(ray);
-  let behind = background_at(pixel.y / f32(view.height));
-  let colour = shade(m, ray) + (1.0 - m.alpha) * behind;
   let i = id.y * view.width + id.x;
+  var behind = background_at(pixel.y / f32(view.height));
+  if ((view.flags & FLAG_OVER) != 0u) {
+    if (m.alpha <= 0.0) {
+      return;
+    }
+    behind = to_linear(unpack4x8unorm(picture[i]).xyz);
+  }
+  let colour = shade(m, ray) + (1.0 - m.alpha) * behind;
   picture[i] = pack4x8unorm(vec4(from_linear(colour), 1.0));
-  picture[view.width * view.height + i] = bitcast<u32>(select(m.t, 0.0, m.page == NONE));
+  if (m.page != NONE || (view.flags & FLAG_OVER) == 0u) {
+    picture[view.width * view.height + i] = bitcast<u32>(select(m.t, 0.0, m.page == NONE));
+  }
 }

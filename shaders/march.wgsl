@@ -208,6 +208,9 @@ fn gather(ray: Ray, place: Place, value: u32, length: f32, m: ptr<function, Marc
   let is_solid = place.leaf == 1 && view.opacity >= 1.0;
   let density = select(around.density, 1.0, place.leaf == 1);
   var share = (1.0 - (*m).alpha) * select(stopped(density, length), 1.0, is_solid);
+  if (view.forward.w > 0.0 && !is_exact) {
+    share *= saturate(place.at.t / view.forward.w - 1.0);
+  }
   var colour = colour_of(look, facts.y, facts.w);
   if ((view.flags & FLAG_SELECT) != 0u && (place.entry & GRID_FADED) != 0u) {
     colour = mix(vec3(dot(colour, vec3(0.3, 0.5, 0.2))), colour, 0.25) * 0.5;

@@ -4,7 +4,7 @@ struct View {
   eye: vec4<f32>,        // voxels; w: tangent of half the vertical angle of view
   right: vec4<f32>,      // unit vectors of the camera; right.w: width / height
   up: vec4<f32>,         // up.w: voxels that one pixel covers at distance 1
-  forward: vec4<f32>,    // forward.w: voxels in front of the eye that are left out
+  forward: vec4<f32>,    // forward.w: voxels in front of the eye that are left out; up to twice that fades
   clip_low: vec4<f32>,   // the box that is kept, in voxels
   clip_high: vec4<f32>,
   sphere: vec4<f32>,     // centre, radius: its inside is cut out; radius < 0: its inside is kept
@@ -43,6 +43,7 @@ const FLAG_EDGES = 2u;   // outlines of pages and of voxels that are large on th
 const FLAG_SELECT = 4u;  // pages that are not selected fade
 const FLAG_EXACT = 8u;   // single bytes at any distance: for comparing with the dense volume
 const FLAG_FLAT = 16u;   // no light at all: colours as they are in the volume
+const FLAG_OVER = 32u;   // over what is in the picture already: another volume, which is farther away
 
 // Page flags, bits 16 .. 23 of the attribute word.
 const PAGE_HIDDEN = 0x10000u;
@@ -112,6 +113,10 @@ fn colour_of(look: Look, attributes: u32, written: u32) -> vec3<f32> {
   let share = select(0.0, look.text / look.density, look.density > 0.0);
   let light = 1.0 + view.contrast * (look.value * 1.5 - 0.75 + 0.35 * saturate(share));
   return base * max(light, 0.05);
+}
+
+fn to_linear(c: vec3<f32>) -> vec3<f32> {
+  return select(pow((c + 0.055) / 1.055, vec3(2.4)), c / 12.92, c <= vec3(0.04045));
 }
 
 fn from_linear(c: vec3<f32>) -> vec3<f32> {

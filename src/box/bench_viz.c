@@ -32,6 +32,7 @@ struct viz_bench {
 	uint64_t size_bytes;
 	uint64_t *dirty;
 	bool is_software;
+	struct viz_camera whole; /* sees all data */
 	json_t *rows; /* borrowed */
 };
 
@@ -158,7 +159,8 @@ static struct error *time_on_gpu(struct viz_bench *bench, const struct viz_view 
 	double start = now_ms(false);
 	do {
 		TRY(viz_render_times(viz_frames_renderer(bench->frames),
-				     viz_frames_scene(bench->frames), view, VIZ_TIMES_MAX, ns));
+				     viz_frames_scene(bench->frames, 0), view, VIZ_TIMES_MAX,
+				     ns));
 	} while (now_ms(false) - start < 150);
 	for (unsigned i = 0; i < VIZ_TIMES_MAX; i++)
 		took[i] = (double)ns[i] / 1e6;
@@ -201,13 +203,11 @@ static struct viz_view view_of(struct viz_bench *bench, const struct camera_plac
 			       uint32_t width, uint32_t height)
 {
 	struct viz_view view;
-	struct viz_camera camera = { .yaw = place->yaw, .pitch = place->pitch };
-	struct viz_bounds bounds = viz_scene_data_bounds(viz_frames_scene(bench->frames));
+	struct viz_camera camera = bench->whole;
 	viz_view_init(&view, width, height);
-	viz_camera_fit(&camera, &bounds, (float)width / (float)height);
-	camera.distance /= place->zoom;
-	if (place->inside)
-		camera.distance = (bounds.high[0] - bounds.low[0]) * 0.2f;
+	camera.yaw = place->yaw;
+	camera.pitch = place->pitch;
+	camera.distance /= place->inside ? 8 : place->zoom;
 	viz_view_aim(&view, &camera);
 	/* In the midst of memory a sphere around the eye is kept free to look through. */
 	if (place->inside)
@@ -291,10 +291,10 @@ static struct error *bench_dense(struct viz_bench *bench)
 	AUTO(own_viz_dense) struct viz_dense *dense = NULL;
 	struct gpu *gpu = viz_frames_gpu(bench->frames);
 	struct viz_view view = view_of(bench, &places[0], 1920, 1080);
-	unsigned order = viz_scene_order(viz_frames_scene(bench->frames));
+	unsigned order = viz_scene_order(viz_frames_scene(bench->frames, 0));
 	double sparse, table, loop, filling;
 	uint64_t draw_ns = 0;
-	TRY(viz_dense_create(gpu, viz_frames_scene(bench->frames), &dense));
+	TRY(viz_dense_create(gpu, viz_frames_scene(bench->frames, 0), &dense));
 	TRY(time_view(bench, &view, 1, &sparse)); /* raises the clock */
 	TRY(time_dense(dense, &view, false, &loop));
 	TRY(time_dense(dense, &view, true, &table));
@@ -389,13 +389,13 @@ static struct error *bench_update(struct viz_bench *bench)
 	struct viz_scene_stats all, some;
 	double on_gpu[ROUNDS], on_bus[ROUNDS], whole[ROUNDS], copy;
 	uint64_t n;
-	viz_scene_stats(viz_frames_scene(bench->frames), &all);
+	viz_scene_stats(viz_frames_scene(bench->frames, 0), &all);
 	TRY(make_dirty(bench, &n));
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		double start = now_ms(false);
-		TRY(viz_frames_update(bench->frames, bench->dirty, n, i + 1));
+		TRY(viz_frames_update(bench->frames, 0, bench->dirty, n, i + 1));
 		whole[i] = now_ms(false) - start;
-		viz_scene_stats(viz_frames_scene(bench->frames), &some);
+		viz_scene_stats(viz_frames_scene(bench->frames, 0), &some);
 		on_gpu[i] = (double)some.last_gpu_ns / 1e6;
 		on_bus[i] = (double)some.last_transfer_ns / 1e6;
 	}
@@ -415,8 +415,8 @@ static struct error *bench_update(struct viz_bench *bench)
 static void bench_memory(struct viz_bench *bench)
 {
 	struct viz_scene_stats stats;
-	viz_scene_stats(viz_frames_scene(bench->frames), &stats);
-	unsigned order = viz_scene_order(viz_frames_scene(bench->frames));
+	viz_scene_stats(viz_frames_scene(bench->frames, 0), &stats);
+	unsigned order = viz_scene_order(viz_frames_scene(bench->frames, 0));
 	double besides = (double)(stats.gpu_bytes - stats.gpu_ram_bytes);
 	double volume = (double)(UINT64_C(4) << 3 * order);
 	double ram = (double)bench->size_bytes;
@@ -454,11 +454,15 @@ struct error *bench_viz(const struct bench_viz_params *params, json_t *rows)
 {
 	AUTO(bench_deinit) struct viz_bench bench = { .rows = rows };
 	TRY(prepare_memory(&bench, params));
-	TRY(viz_frames_create(
-		&(struct viz_frames_params){ .device = params->device, .mem = &bench.mem },
-		&bench.frames));
+	struct viz_volume volume = { .mem = &bench.mem };
+	TRY(viz_frames_create(&(struct viz_frames_params){ .device = params->device,
+							   .volumes = &volume,
+							   .n_volumes = 1 },
+			      &bench.frames));
 	const struct gpu_info *info = gpu_info(viz_frames_gpu(bench.frames));
 	bench.is_software = info->is_software;
+	bench.whole = (struct viz_camera){ .yaw = places[0].yaw, .pitch = places[0].pitch };
+	TRY(viz_frames_fit(bench.frames, 0, 16 / 9.0f, NULL, &bench.whole));
 	bench_memory(&bench);
 	if (bench.is_software) {
 		TRY(bench_software(&bench));
@@ -469,7 +473,7 @@ struct error *bench_viz(const struct bench_viz_params *params, json_t *rows)
 		TRY(bench_views(&bench, 3840, 2160, 4));
 	}
 	bool fits = info->local_bytes > UINT64_C(8) << 30 &&
-		    viz_scene_order(viz_frames_scene(bench.frames)) <= 10;
+		    viz_scene_order(viz_frames_scene(bench.frames, 0)) <= 10;
 	if (!bench.is_software && fits)
 		TRY(bench_dense(&bench));
 	TRY(bench_curve(&bench));

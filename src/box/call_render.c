@@ -5,29 +5,55 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/phys_mem.h"
 #include "box/focus.h"
 #include "box/guest_call.h"
+#include "box/picture_text.h"
 #include "box/scene_label.h"
 #include "box/target.h"
 #include "gpu/device.h"
+#include "trace/source.h"
+#include "viz/animation.h"
 #include "viz/frame.h"
-#include "viz/palette.h"
 #include "viz/picture.h"
 #include "viz/scene.h"
 
-enum { TURNTABLE_MAX = 3600, SERVED_MAX = 2048 };
+enum { TURNTABLE_MAX = 3600, TURN_MS = 80, SERVED_MAX = 2048 };
 
 /* What the person asked for, checked. */
 struct request {
-	const char *path;
+	const char *path; /* NULL: the picture goes into the answer */
 	uint32_t width, height, mode, turntable;
-	const char *camera;
+	const char *camera, *focus_text;
 	json_t *focus; /* [{start, end}] or NULL; owned */
 	float explode, opacity;
+	float slice[3][2];
 	bool smooth; /* four samples for a pixel */
+	bool has_text; /* a caption, a legend, names */
+};
+
+/* One memory in the picture. */
+struct part {
+	struct target *target; /* borrowed from the call if it is the first */
+	char name[64];
+	struct scene_label label;
+};
+
+/* A picture being made. */
+struct work {
+	struct call_context *context;
+	struct request request;
+	struct part parts[VIZ_MAP_MAX];
+	unsigned n_parts;
+	struct viz_frames *frames;
+	struct viz_view view;
+	struct viz_camera camera;
+	struct picture_text text;
+	uint64_t gpu_ns;
+	json_t *png; /* owned; of an answer without a file */
 };
 
 static struct error *read_size(const char *text, struct request *request)
@@ -60,6 +86,8 @@ static uint32_t mode_number(const char *name)
  */
 static struct error *find_focus(struct call_context *context, const char *text, json_t **ret)
 {
+	if (!text)
+		return NULL;
 	if (strchr(text, ':'))
 		return focus_ranges(context, text, ret);
 	char *end = NULL;
@@ -87,43 +115,134 @@ static struct error *read_percent(struct call_context *context, const char *name
 	return NULL;
 }
 
+/* A turntable is one animated file, or numbered ones. */
+static struct error *read_turntable(struct call_context *context, struct request *request)
+{
+	uint64_t pictures = call_integer(context, "turntable", 0);
+	if (pictures > TURNTABLE_MAX)
+		return error_create(ERR_USAGE, "turntable must be at most %d pictures",
+				    TURNTABLE_MAX);
+	request->turntable = (uint32_t)pictures;
+	return NULL;
+}
+
+static struct error *read_slice(struct call_context *context, struct request *request)
+{
+	const char *text = call_string(context, "slice");
+	for (unsigned axis = 0; axis < 3; axis++)
+		request->slice[axis][1] = 1;
+	if (text && !viz_slice_parse(text, request->slice))
+		return error_create(ERR_USAGE,
+				    "slice must be X-X,Y-Y,Z-Z in percent, such as "
+				    "0-100,0-50,0-100, not '%s'",
+				    text);
+	return NULL;
+}
+
 static struct error *read_request(struct call_context *context, struct request *request)
 {
 	*request = (struct request){ .path = call_string(context, "output"),
-				     .camera = call_string(context, "camera") };
+				     .camera = call_string(context, "camera"),
+				     .focus_text = call_string(context, "focus") };
 	TRY(read_size(call_string(context, "size"), request));
 	TRY(read_percent(context, "explode", 0, &request->explode));
 	TRY(read_percent(context, "opacity", 100, &request->opacity));
+	TRY(read_slice(context, request));
 	if (!request->path && (request->width > SERVED_MAX || request->height > SERVED_MAX))
 		return error_create(
 			ERR_USAGE, "a picture in the answer is at most %d pixels wide and high",
 			SERVED_MAX);
 	request->mode = mode_number(call_string(context, "mode"));
 	request->smooth = !call_bool(context, "fast");
-	uint64_t pictures = call_integer(context, "turntable", 0);
-	if (pictures > TURNTABLE_MAX)
-		return error_create(ERR_USAGE, "turntable must be at most %d pictures",
-				    TURNTABLE_MAX);
-	request->turntable = (uint32_t)pictures;
-	if (request->turntable && request->path && !strchr(request->path, '%'))
-		return error_hint(
-			error_create(ERR_USAGE, "a turntable needs a numbered file name"),
-			"for example -o turn-%%03d.png");
+	request->has_text =
+		!call_bool(context, "plain") && request->width >= 400 && request->height >= 240;
+	return read_turntable(context, request);
+}
+
+/* --- the memories --- */
+
+/* The file that the guest's QEMU and the Pixel CPU share: requests, rings, kernels, counts. */
+static struct error *open_pixel_cpu(struct target *of, struct part *part)
+{
+	char path[256];
+	if (!target_vm(of))
+		return error_create(ERR_USAGE, "a dump has no Pixel CPU");
+	trace_source_path(target_name(of), path, sizeof(path));
+	if (access(path, R_OK))
+		return error_hint(error_create(ERR_NOT_FOUND,
+					       "%s shares no memory with the Pixel CPU",
+					       target_name(of)),
+				  "start it with `glassbox run --learn`");
+	snprintf(part->name, sizeof(part->name), "%.40s: Pixel CPU", target_name(of));
+	return target_open(&(struct target_params){ .file = path }, &part->target);
+}
+
+static struct error *add_part(struct work *work, const char *name)
+{
+	if (work->n_parts == VIZ_MAP_MAX)
+		return error_create(ERR_USAGE, "at most %d memories fit in a picture",
+				    VIZ_MAP_MAX);
+	struct part *part = &work->parts[work->n_parts];
+	if (!strcmp(name, "pixel-cpu")) {
+		TRY(open_pixel_cpu(work->parts[0].target, part));
+	} else {
+		bool is_file = strchr(name, '/');
+		if (is_file && !work->request.path)
+			return error_create(ERR_USAGE, "'%s' is no VM", name);
+		TRY(target_open(&(struct target_params){ .vm = is_file ? NULL : name,
+							 .file = is_file ? name : NULL },
+				&part->target));
+		snprintf(part->name, sizeof(part->name), "%.60s", target_name(part->target));
+	}
+	work->n_parts++;
 	return NULL;
 }
+
+static struct error *open_parts(struct work *work)
+{
+	struct part *first = &work->parts[0];
+	const json_t *with = json_object_get(work->context->args, "with");
+	first->target = work->context->target;
+	snprintf(first->name, sizeof(first->name), "%.60s", target_name(first->target));
+	work->n_parts = 1;
+	for (size_t i = 0; i < json_array_size(with); i++)
+		TRY(add_part(work, json_string_value(json_array_get(with, i))));
+	return NULL;
+}
+
+static struct error *open_frames(struct work *work)
+{
+	struct viz_volume volumes[VIZ_MAP_MAX];
+	for (unsigned i = 0; i < work->n_parts; i++) {
+		struct part *part = &work->parts[i];
+		part->label.target = part->target;
+		volumes[i] = (struct viz_volume){ .mem = target_memory(part->target),
+						  .label = scene_label_apply,
+						  .label_user = &part->label };
+	}
+	return viz_frames_create(
+		&(struct viz_frames_params){ .device = call_string(work->context, "device"),
+					     .probe_import = true,
+					     .volumes = volumes,
+					     .n_volumes = work->n_parts },
+		&work->frames);
+}
+
+static void work_deinit(struct work *work)
+{
+	viz_frames_destroy(work->frames);
+	for (unsigned i = 1; i < work->n_parts; i++)
+		target_destroy(work->parts[i].target);
+	json_decref(work->request.focus);
+	json_decref(work->png);
+}
+
+/* --- what is looked at --- */
 
 static uint64_t range_value(const json_t *range, const char *name)
 {
 	const char *text = json_string_value(json_object_get(range, name));
 	return text ? strtoull(text, NULL, 0) : 0;
-}
-
-static void join(struct viz_bounds *bounds, const struct viz_bounds *more)
-{
-	for (unsigned i = 0; i < 3; i++) {
-		bounds->low[i] = fminf(bounds->low[i], more->low[i]);
-		bounds->high[i] = fmaxf(bounds->high[i], more->high[i]);
-	}
 }
 
 /* Lights up the focus and finds the box around it. */
@@ -139,7 +258,7 @@ static struct error *select_focus(const json_t *focus, struct viz_scene *scene,
 		if (first >= end)
 			continue;
 		struct viz_bounds part = viz_scene_bounds(scene, first, end);
-		join(&bounds, &part);
+		viz_bounds_join(&bounds, &part);
 		for (uint64_t at = first; at < end; at += PHYS_PAGE_SIZE)
 			viz_scene_set_flags(scene, at / PHYS_PAGE_SIZE, VIZ_PAGE_SELECTED, 0);
 	}
@@ -149,57 +268,148 @@ static struct error *select_focus(const json_t *focus, struct viz_scene *scene,
 	return NULL;
 }
 
-static struct error *aim(const struct request *request, struct viz_scene *scene,
-			 struct viz_view *view, struct viz_camera *camera)
+/* Box around all addresses of a memory. */
+static struct viz_bounds bounds_of_part(struct work *work, unsigned i)
 {
-	struct viz_bounds bounds = viz_scene_data_bounds(scene);
-	if (request->focus) {
-		TRY(select_focus(request->focus, scene, &bounds));
-		view->flags |= VIZ_SELECT;
-	}
-	viz_bounds_explode(&bounds, request->explode);
-	*camera = (struct viz_camera){ .yaw = 38, .pitch = 27 };
+	struct viz_map map = viz_frames_map(work->frames, work->request.explode);
+	const struct viz_scene *scene = viz_frames_scene(work->frames, i);
+	struct viz_bounds box =
+		viz_scene_bounds(scene, 0, viz_scene_frames(scene) * PHYS_PAGE_SIZE);
+	float origin[3];
+	viz_map_origin(&map, i, origin);
+	viz_bounds_explode(&box, work->request.explode);
+	viz_bounds_shift(&box, origin);
+	return box;
+}
+
+/* Fits the camera to the focus; to all data of one memory; to all addresses of several. */
+static struct error *fit(struct work *work)
+{
+	const struct request *request = &work->request;
 	float aspect = (float)request->width / (float)request->height;
-	viz_camera_fit(camera, &bounds, aspect);
+	struct viz_margins margins = { 0.05f, 0.05f, 0.05f, 0.05f };
+	struct viz_bounds boxes[VIZ_MAP_MAX];
+	unsigned n = 1;
+	if (request->has_text)
+		margins = picture_text_margins(request->width, request->height);
+	if (!request->focus && work->n_parts == 1)
+		return viz_frames_fit(work->frames, request->explode, aspect, &margins,
+				      &work->camera);
+	if (request->focus) {
+		TRY(select_focus(request->focus, viz_frames_scene(work->frames, 0), boxes));
+		viz_bounds_explode(boxes, request->explode);
+		work->view.flags |= VIZ_SELECT;
+		picture_text_mark(&work->text, request->focus_text, 0xffd166, boxes);
+	} else {
+		for (n = 0; n < work->n_parts; n++)
+			boxes[n] = bounds_of_part(work, n);
+	}
+	viz_camera_fit(&work->camera, boxes, n, aspect, &margins);
+	return NULL;
+}
+
+static struct error *aim(struct work *work)
+{
+	const struct request *request = &work->request;
+	struct viz_camera asked = { .distance = 1 };
+	uint32_t factor = request->smooth ? 2 : 1;
+	viz_view_init(&work->view, request->width * factor, request->height * factor);
+	work->camera = (struct viz_camera){ .yaw = 38, .pitch = 27 };
 	if (request->camera) {
-		float fitted = camera->distance;
-		if (!viz_camera_parse(camera, request->camera))
+		if (!viz_camera_parse(&asked, request->camera))
 			return error_create(
 				ERR_USAGE,
 				"camera must be YAW,PITCH or YAW,PITCH,ZOOM, not '%s'",
 				request->camera);
-		float zoom = fitted / camera->distance;
-		viz_camera_fit(camera, &bounds, aspect);
-		camera->distance /= zoom;
+		work->camera.yaw = asked.yaw;
+		work->camera.pitch = asked.pitch;
 	}
-	view->explode = request->explode;
-	view->opacity = fmaxf(request->opacity, 0.01f);
-	view->mode = request->mode;
-	scene_label_palette(view);
+	TRY(fit(work));
+	work->camera.distance *= asked.distance;
+	work->view.explode = request->explode;
+	work->view.opacity = fmaxf(request->opacity, 0.01f);
+	work->view.mode = request->mode;
+	/* One memory is cut as it lies; of several each would need a cut of its own. */
+	if (work->n_parts == 1) {
+		unsigned order = viz_scene_order(viz_frames_scene(work->frames, 0));
+		viz_view_slice(&work->view, request->slice, (float)(1u << order));
+	}
+	scene_label_palette(&work->view);
 	return NULL;
 }
 
-/* For who cannot be given a file. */
-static struct error *encode(const struct viz_picture *picture, json_t **ret)
+/* --- what is written --- */
+
+static void write_sizes(struct work *work)
 {
-	AUTO(own_free) uint8_t *png = NULL;
-	size_t size = 0;
-	TRY(viz_picture_png(picture, &png, &size));
-	*ret = json_base64(png, size);
-	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for a picture");
+	uint64_t ram = 0, data = 0;
+	for (unsigned i = 0; i < work->n_parts; i++) {
+		struct viz_scene_stats stats;
+		viz_scene_stats(viz_frames_scene(work->frames, i), &stats);
+		ram += stats.ram_pages;
+		data += stats.data_pages;
+	}
+	snprintf(work->text.subtitle, sizeof(work->text.subtitle), "%.0f of %.0f MiB hold data",
+		 (double)data / 256, (double)ram / 256);
 }
 
-static struct error *draw(struct viz_frames *frames, const struct request *request,
-			  const struct viz_view *view, const char *path, uint64_t *gpu_ns_ret,
-			  json_t **png_ret)
+/* "web + db", or how many there are. */
+static void write_title(struct work *work)
 {
+	char *title = work->text.title;
+	const size_t size = sizeof(work->text.title);
+	size_t length = 0;
+	for (unsigned i = 0; i < work->n_parts && length < size; i++)
+		length += (size_t)snprintf(title + length, size - length, "%s%s",
+					   i ? " + " : "", work->parts[i].name);
+	if (work->n_parts > 3 || length >= size)
+		snprintf(title, size, "%u memories", work->n_parts);
+}
+
+/* What a memory consists of; and a frame around its addresses when there are several. */
+static void write_part(struct work *work, unsigned i)
+{
+	struct viz_map map = viz_frames_map(work->frames, work->request.explode);
+	const struct viz_scene *scene = viz_frames_scene(work->frames, i);
+	float origin[3];
+	viz_map_origin(&map, i, origin);
+	if (work->n_parts > 1) {
+		struct viz_bounds box = bounds_of_part(work, i);
+		picture_text_mark(&work->text, work->parts[i].name, 0x8fa3bf, &box);
+	}
+	if (!i || !work->request.focus)
+		picture_text_scene(&work->text, &work->parts[i].label, scene,
+				   work->request.explode, origin);
+}
+
+static void write_text(struct work *work)
+{
+	work->text.mode = work->request.mode;
+	work->text.only_selected = work->request.focus;
+	write_title(work);
+	write_sizes(work);
+	for (unsigned i = 0; i < work->n_parts; i++)
+		write_part(work, i);
+}
+
+/* --- drawing --- */
+
+/* A picture in its final size, written on. */
+static struct error *draw(struct work *work, struct viz_picture **ret)
+{
+	struct viz_view final = work->view;
 	AUTO(own_viz_picture) struct viz_picture *picture = NULL, *half = NULL;
-	TRY(viz_picture_create(view->width, view->height, &picture));
-	TRY(viz_frames_draw(frames, view, picture, gpu_ns_ret));
-	if (request->smooth)
+	TRY(viz_picture_create(work->view.width, work->view.height, &picture));
+	TRY(viz_frames_draw(work->frames, &work->view, picture, &work->gpu_ns));
+	if (work->request.smooth)
 		TRY(viz_picture_halve(picture, &half));
-	const struct viz_picture *drawn = half ? half : picture;
-	return path ? viz_picture_save(drawn, path) : encode(drawn, png_ret);
+	struct viz_picture *drawn = half ? half : picture;
+	final.width = drawn->width;
+	final.height = drawn->height;
+	if (work->request.has_text)
+		picture_text_draw(&work->text, &final, drawn);
+	*ret = half ? TAKE(half) : TAKE(picture);
+	return NULL;
 }
 
 /* File name of picture i: the only % of the pattern must be like %d or %03d. */
@@ -219,29 +429,53 @@ static struct error *number_path(const char *pattern, uint32_t i, char **ret)
 	return NULL;
 }
 
-static struct error *draw_all(struct call_context *context, struct viz_frames *frames,
-			      const struct request *request, uint64_t *gpu_ns_ret,
-			      json_t **png_ret)
+/* For who cannot be given a file. */
+static struct error *encode(const struct viz_picture *picture, json_t **ret)
 {
-	struct viz_view view;
-	struct viz_camera camera;
-	uint32_t factor = request->smooth ? 2 : 1;
-	viz_view_init(&view, request->width * factor, request->height * factor);
-	TRY(aim(request, viz_frames_scene(frames), &view, &camera));
-	if (!request->turntable || !request->path) {
-		viz_view_aim(&view, &camera);
-		return draw(frames, request, &view, request->path, gpu_ns_ret, png_ret);
-	}
+	AUTO(own_free) uint8_t *png = NULL;
+	size_t size = 0;
+	TRY(viz_picture_png(picture, &png, &size));
+	*ret = json_base64(png, size);
+	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for a picture");
+}
+
+static struct error *draw_one(struct work *work)
+{
+	AUTO(own_viz_picture) struct viz_picture *picture = NULL;
+	viz_view_aim(&work->view, &work->camera);
+	TRY(draw(work, &picture));
+	return work->request.path ? viz_picture_save(picture, work->request.path)
+				  : encode(picture, &work->png);
+}
+
+/* The numbered file of a turntable, or the next picture of its animation. */
+static struct error *keep(const struct request *request, uint32_t i,
+			  struct viz_animation *animation, const struct viz_picture *picture)
+{
+	AUTO(own_free) char *path = NULL;
+	if (animation)
+		return viz_animation_add(animation, picture);
+	TRY(number_path(request->path, i, &path));
+	return viz_picture_save(picture, path);
+}
+
+static struct error *draw_turntable(struct work *work)
+{
+	const struct request *request = &work->request;
+	AUTO(own_viz_animation) struct viz_animation *animation = NULL;
+	if (!strchr(request->path, '%'))
+		TRY(viz_animation_create(request->path, request->turntable, TURN_MS,
+					 &animation));
 	for (uint32_t i = 0; i < request->turntable; i++) {
-		AUTO(own_free) char *path = NULL;
-		TRY(number_path(request->path, i, &path));
-		struct viz_camera turned = camera;
+		AUTO(own_viz_picture) struct viz_picture *picture = NULL;
+		struct viz_camera turned = work->camera;
 		turned.yaw += 360 * (float)i / (float)request->turntable;
-		viz_view_aim(&view, &turned);
-		TRY(draw(frames, request, &view, path, gpu_ns_ret, NULL));
-		call_progress(context, (double)(i + 1) / request->turntable, "drawing");
+		viz_view_aim(&work->view, &turned);
+		TRY(draw(work, &picture));
+		TRY(keep(request, i, animation, picture));
+		call_progress(work->context, (double)(i + 1) / request->turntable, "drawing");
 	}
-	return NULL;
+	return animation ? viz_animation_finish(animation) : NULL;
 }
 
 static json_t *legend(const struct scene_label *label)
@@ -259,52 +493,42 @@ static json_t *legend(const struct scene_label *label)
 	return list;
 }
 
-static struct error *describe(struct viz_frames *frames, const struct request *request,
-			      const struct scene_label *label, uint64_t gpu_ns, json_t **ret)
+static struct error *describe(struct work *work, json_t **ret)
 {
+	const struct request *request = &work->request;
+	const struct scene_label *label = &work->parts[0].label;
 	struct viz_scene_stats stats;
-	viz_scene_stats(viz_frames_scene(frames), &stats);
-	const struct gpu_info *info = gpu_info(viz_frames_gpu(frames));
-	*ret = json_pack(
-		"{s:s?, s:i, s:i, s:s, s:s, s:b, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:o}",
-		"file", request->path, "width", (int)request->width, "height",
-		(int)request->height, "mode", viz_mode_names[request->mode], "device",
-		info->name, "software", info->is_software, "source", stats.source, "kinds",
-		label->is_true ? "kernel" : "guessed from bytes", "order",
-		(int)viz_scene_order(viz_frames_scene(frames)), "ram_pages",
-		(json_int_t)stats.ram_pages, "data_pages", (json_int_t)stats.data_pages,
-		"resident_pages", (json_int_t)stats.resident_pages, "gpu_bytes",
-		(json_int_t)stats.gpu_bytes, "draw_ms", (double)gpu_ns / 1e6, "legend",
-		legend(label));
+	viz_scene_stats(viz_frames_scene(work->frames, 0), &stats);
+	const struct gpu_info *info = gpu_info(viz_frames_gpu(work->frames));
+	*ret = json_pack("{s:s?, s:i, s:i, s:s, s:s, s:b, s:s, s:s, s:i, s:I, s:I, s:I, s:I, "
+			 "s:f, s:o, s:i}",
+			 "file", request->path, "width", (int)request->width, "height",
+			 (int)request->height, "mode", viz_mode_names[request->mode], "device",
+			 info->name, "software", info->is_software, "source", stats.source,
+			 "kinds", label->is_true ? "kernel" : "guessed from bytes", "order",
+			 (int)viz_scene_order(viz_frames_scene(work->frames, 0)), "ram_pages",
+			 (json_int_t)stats.ram_pages, "data_pages",
+			 (json_int_t)stats.data_pages, "resident_pages",
+			 (json_int_t)stats.resident_pages, "gpu_bytes",
+			 (json_int_t)stats.gpu_bytes, "draw_ms", (double)work->gpu_ns / 1e6,
+			 "legend", legend(label), "memories", (int)work->n_parts);
 	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for the answer");
-}
-
-static void request_deinit(struct request *request)
-{
-	json_decref(request->focus);
 }
 
 static struct error *render_run(struct call_context *context, json_t **ret)
 {
-	AUTO(request_deinit) struct request request = { 0 };
-	TRY(read_request(context, &request));
-	if (call_has(context, "focus"))
-		TRY(find_focus(context, call_string(context, "focus"), &request.focus));
-	struct scene_label label = { .target = context->target };
-	AUTO(own_viz_frames) struct viz_frames *frames = NULL;
-	TRY(viz_frames_create(
-		&(struct viz_frames_params){ .device = call_string(context, "device"),
-					     .probe_import = true,
-					     .mem = target_memory(context->target),
-					     .label = scene_label_apply,
-					     .label_user = &label },
-		&frames));
-	uint64_t gpu_ns = 0;
-	AUTO(own_json) json_t *png = NULL;
-	TRY(draw_all(context, frames, &request, &gpu_ns, &png));
-	TRY(describe(frames, &request, &label, gpu_ns, ret));
-	if (png)
-		json_object_set(*ret, "png_base64", png);
+	AUTO(work_deinit) struct work work = { .context = context };
+	struct request *request = &work.request;
+	TRY(read_request(context, request));
+	TRY(find_focus(context, request->focus_text, &request->focus));
+	TRY(open_parts(&work));
+	TRY(open_frames(&work));
+	TRY(aim(&work));
+	write_text(&work);
+	TRY(request->turntable && request->path ? draw_turntable(&work) : draw_one(&work));
+	TRY(describe(&work, ret));
+	if (work.png)
+		json_object_set(*ret, "png_base64", work.png);
 	return NULL;
 }
 
@@ -321,8 +545,15 @@ static const struct call_param render_params[] = {
 	{ "explode", CALL_INTEGER, .placeholder = "PERCENT",
 	  .help = "move blocks of 2 MiB apart" },
 	{ "opacity", CALL_INTEGER, .placeholder = "PERCENT", .help = "less than 100: x-ray" },
+	{ "slice", CALL_STRING, .placeholder = "X-X,Y-Y,Z-Z",
+	  .help = "keep this part, in percent of the cube's side" },
+	{ "with", CALL_STRING, .repeated = true, .placeholder = "VM",
+	  .help = "another VM beside it, a dump (with a / in its name), or pixel-cpu: what the "
+		  "VM "
+		  "shares with the Pixel CPU" },
 	{ "turntable", CALL_INTEGER, .local = true, .placeholder = "N",
-	  .help = "N pictures around; -o takes a name like turn-%03d.png" },
+	  .help = "N pictures around: an animated PNG, or numbered files (turn-%03d.png)" },
+	{ "plain", CALL_BOOL, .help = "no writing: no caption, legend and names" },
 	{ "fast", CALL_BOOL, .help = "one sample for a pixel instead of four" },
 	{ "device", CALL_STRING, .placeholder = "NAME", .help = "part of the GPU's name" },
 	{ 0 },
@@ -339,7 +570,9 @@ const struct call call_render = {
 		"the picture\n"
 		"comes back with the answer (png_base64).",
 	.examples = "  glassbox render demo -o demo.png --size 1920x1080\n"
-		    "  glassbox render --file ram.raw -o ram.png --mode entropy",
+		    "  glassbox render --file ram.raw -o ram.png --mode entropy\n"
+		    "  glassbox render web -o all.png --with db --with pixel-cpu\n"
+		    "  glassbox render demo -o turn.png --turntable 60 --explode 40",
 	.flags = CALL_TARGET,
 	.params = render_params,
 	.run = render_run,

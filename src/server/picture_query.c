@@ -59,21 +59,7 @@ static struct error *read_percent(const char *name, const char *text, float *ret
 
 static struct error *read_slice(const char *text, struct picture_query *query)
 {
-	char rest;
-	float(*s)[2] = query->slice;
-	if (!*text)
-		return NULL;
-	if (sscanf(text, "%f-%f,%f-%f,%f-%f%c", &s[0][0], &s[0][1], &s[1][0], &s[1][1],
-		   &s[2][0], &s[2][1], &rest) != 6)
-		return bad("slice", text);
-	for (int axis = 0; axis < 3; axis++) {
-		for (int end = 0; end < 2; end++) {
-			if (!(s[axis][end] >= 0 && s[axis][end] <= 100))
-				return bad("slice", text);
-			s[axis][end] /= 100;
-		}
-	}
-	return NULL;
+	return !*text || viz_slice_parse(text, query->slice) ? NULL : bad("slice", text);
 }
 
 /* Unknown names are left out: the page may know newer ones. */

@@ -152,12 +152,13 @@ static struct error *studio_open(struct studio *studio)
 	studio->label = (struct scene_label){ .target = studio->target };
 	TRY(dirty_open(target_vm(studio->target), DIRTY_AUTO, &studio->dirty));
 	TRY(dirty_cursor_now(studio->dirty, &studio->cursor));
-	return viz_frames_create(
-		&(struct viz_frames_params){ .probe_import = true,
-					     .mem = target_memory(studio->target),
-					     .label = scene_label_apply,
-					     .label_user = &studio->label },
-		&studio->frames);
+	struct viz_volume volume = { .mem = target_memory(studio->target),
+				     .label = scene_label_apply,
+				     .label_user = &studio->label };
+	return viz_frames_create(&(struct viz_frames_params){ .probe_import = true,
+							      .volumes = &volume,
+							      .n_volumes = 1 },
+				 &studio->frames);
 }
 
 static uint32_t clock_ms(void)
@@ -178,15 +179,15 @@ static struct error *studio_refresh(struct studio *studio)
 		for (uint64_t at = 0; at < run->size_bytes; at += PHYS_PAGE_SIZE)
 			ok = ok && VEC_PUSH(&changed, (run->gpa + at) / PHYS_PAGE_SIZE);
 	}
-	struct error *err =
-		ok ? viz_frames_update(studio->frames, changed.items, changed.count, clock_ms())
-		   : error_create(ERR_MEMORY, "no memory for changed pages");
+	struct error *err = ok ? viz_frames_update(studio->frames, 0, changed.items,
+						   changed.count, clock_ms())
+			       : error_create(ERR_MEMORY, "no memory for changed pages");
 	VEC_FREE(&changed);
 	time_t now = time(NULL);
 	if (!err && now - studio->labelled >= LABEL_EVERY_S) {
 		studio->labelled = now;
 		studio->has_shown = false;
-		err = scene_label_apply(&studio->label, viz_frames_scene(studio->frames));
+		err = scene_label_apply(&studio->label, viz_frames_scene(studio->frames, 0));
 	}
 	return err;
 }
@@ -220,7 +221,7 @@ static bool is_selected(const struct picture_query *query, uint64_t frame, uint3
 /* Hides and selects pages as the query says, if the last one said otherwise. */
 static void apply_flags(struct studio *studio, const struct picture_query *query)
 {
-	struct viz_scene *scene = viz_frames_scene(studio->frames);
+	struct viz_scene *scene = viz_frames_scene(studio->frames, 0);
 	const struct picture_query *shown = &studio->shown;
 	if (studio->has_shown && shown->hidden_kinds == query->hidden_kinds &&
 	    shown->pid == query->pid && shown->n_ranges == query->n_ranges &&
@@ -241,10 +242,10 @@ static void apply_flags(struct studio *studio, const struct picture_query *query
 
 static void aim(const struct picture_query *query, struct studio *studio, struct viz_view *view)
 {
-	float side = (float)(1u << viz_scene_order(viz_frames_scene(studio->frames)));
+	float side = (float)(1u << viz_scene_order(viz_frames_scene(studio->frames, 0)));
 	viz_view_init(view, query->width, query->height);
 	scene_label_palette(view);
-	viz_scene_describe(viz_frames_scene(studio->frames), view);
+	viz_scene_describe(viz_frames_scene(studio->frames, 0), view);
 	view->mode = query->mode;
 	view->explode = query->explode;
 	view->opacity = query->opacity > 0.01f ? query->opacity : 0.01f;
@@ -253,11 +254,7 @@ static void aim(const struct picture_query *query, struct studio *studio, struct
 		view->flags |= VIZ_SELECT;
 	if (query->is_draft)
 		view->lod_bias = 0.5f;
-	view->clip_low = (struct viz_vec){ query->slice[0][0] * side, query->slice[1][0] * side,
-					   query->slice[2][0] * side, 0 };
-	view->clip_high =
-		(struct viz_vec){ query->slice[0][1] * side, query->slice[1][1] * side,
-				  query->slice[2][1] * side, 0 };
+	viz_view_slice(view, query->slice, side);
 	viz_view_aim(view, &query->camera);
 }
 
@@ -265,7 +262,9 @@ static struct error *answer_pick(struct studio *studio, const struct picture_que
 				 const struct viz_view *view, struct http_response *response)
 {
 	struct viz_pick pick = { 0 };
-	TRY(viz_frames_pick(studio->frames, view, query->pick_x, query->pick_y, &pick));
+	unsigned volume = 0;
+	TRY(viz_frames_pick(studio->frames, view, query->pick_x, query->pick_y, &pick,
+			    &volume));
 	json_t *document =
 		pick.hit ? json_pack("{s:b, s:o, s:b, s:[i,i,i]}", "hit", 1, "address",
 				     call_hex(pick.gpa), "exact", (int)pick.is_exact, "voxel",

@@ -6,10 +6,10 @@
 #include "base/bytes.h"
 
 static const struct {
-	const char *name;
+	const char *name, *words;
 	uint32_t colour;
 } contents[] = {
-#define VIZ_CONTENT_ROW(kind, name, colour, words) { name, colour },
+#define VIZ_CONTENT_ROW(kind, name, colour, words) { name, words, colour },
 	VIZ_CONTENTS(VIZ_CONTENT_ROW)
 #undef VIZ_CONTENT_ROW
 };
@@ -22,6 +22,11 @@ uint32_t viz_content_colour(enum viz_content kind)
 const char *viz_content_name(enum viz_content kind)
 {
 	return contents[kind - VIZ_CONTENT_BEFORE - 1].name;
+}
+
+const char *viz_content_words(enum viz_content kind)
+{
+	return contents[kind - VIZ_CONTENT_BEFORE - 1].words;
 }
 
 unsigned viz_owner_slot(uint32_t owner)

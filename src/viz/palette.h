@@ -33,6 +33,7 @@ void viz_palette_set(struct viz_view *view, unsigned kind, uint32_t rgb);
 /* 0xrrggbb of a content kind, its name and words. */
 uint32_t viz_content_colour(enum viz_content kind);
 const char *viz_content_name(enum viz_content kind);
+const char *viz_content_words(enum viz_content kind);
 
 /* Palette entry 0 .. 63 of an owner (a pid); 0 is the kernel or nobody. */
 unsigned viz_owner_slot(uint32_t owner);

@@ -1,12 +1,13 @@
 #include "viz/picture.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <jpeglib.h>
 #include <png.h>
+
+#include "base/out_file.h"
 
 enum { SIDE_MAX = 16384 };
 
@@ -146,17 +147,8 @@ struct error *viz_picture_save(const struct viz_picture *picture, const char *pa
 	AUTO(own_free) uint8_t *bytes = NULL;
 	size_t size = 0;
 	TRY(viz_picture_png(picture, &bytes, &size));
-	AUTO(own_free) char *draft = NULL;
-	if (asprintf(&draft, "%s.part", path) < 0)
-		return error_create(ERR_MEMORY, "no memory for a file name");
-	AUTO(own_file) FILE *file = fopen(draft, "wb");
-	if (!file)
-		return error_system(errno, "cannot write %s", path);
-	bool written = fwrite(bytes, 1, size, file) == size && !fflush(file);
-	if (!written || rename(draft, path)) {
-		int failed = errno;
-		unlink(draft);
-		return error_system(failed, "cannot write %s", path);
-	}
-	return NULL;
+	AUTO(own_out_file) struct out_file *file = NULL;
+	TRY(out_file_create(path, &file));
+	TRY(out_file_write(file, bytes, size));
+	return out_file_commit(file);
 }

@@ -88,33 +88,49 @@ static struct error *record_draw(struct viz_renderer *renderer, struct viz_scene
 							   (view->height + 7) / 8, 1 } });
 }
 
-struct error *viz_render(struct viz_renderer *renderer, struct viz_scene *scene,
-			 const struct viz_view *view, struct viz_picture *picture,
-			 uint64_t *gpu_ns_ret)
+static struct error *record_layers(struct viz_renderer *renderer,
+				   const struct viz_layer *layers, size_t n,
+				   struct gpu_batch *batch)
 {
-	TRY(viz_scene_flush(scene));
-	TRY(fit_picture(renderer, view->width, view->height));
-	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
-	TRY(gpu_batch_begin(renderer->gpu, &batch));
-	TRY(upload_view(renderer, scene, view, batch));
-	unsigned first = gpu_batch_timestamp(batch);
-	TRY(record_draw(renderer, scene, view, batch));
-	unsigned second = gpu_batch_timestamp(batch);
-	size_t bytes = (size_t)view->width * view->height * 4;
-	if (picture)
-		gpu_batch_copy(batch, renderer->picture, 0, renderer->picture_back, 0,
-			       2 * bytes);
-	TRY(gpu_batch_submit(batch));
-	TRY(gpu_batch_wait(batch, 0));
-	if (gpu_ns_ret)
-		*gpu_ns_ret = gpu_batch_elapsed_ns(batch, first, second);
-	if (!picture)
-		return NULL;
-	CHECK(picture->width == view->width && picture->height == view->height);
+	for (size_t i = 0; i < n; i++) {
+		struct viz_view view = layers[i].view;
+		view.flags |= i ? VIZ_OVER : 0;
+		TRY(upload_view(renderer, layers[i].scene, &view, batch));
+		TRY(record_draw(renderer, layers[i].scene, &view, batch));
+	}
+	return NULL;
+}
+
+static void read_picture(struct viz_renderer *renderer, struct viz_picture *picture)
+{
+	size_t bytes = (size_t)renderer->width * renderer->height * 4;
+	CHECK(picture->width == renderer->width && picture->height == renderer->height);
 	const uint8_t *back = gpu_buffer_map(renderer->picture_back);
 	memcpy(picture->rgba, back, bytes);
 	if (picture->depth)
 		memcpy(picture->depth, back + bytes, bytes);
+}
+
+struct error *viz_render(struct viz_renderer *renderer, const struct viz_layer *layers,
+			 size_t n, struct viz_picture *picture, uint64_t *gpu_ns_ret)
+{
+	for (size_t i = 0; i < n; i++)
+		TRY(viz_scene_flush(layers[i].scene));
+	TRY(fit_picture(renderer, layers->view.width, layers->view.height));
+	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
+	TRY(gpu_batch_begin(renderer->gpu, &batch));
+	unsigned first = gpu_batch_timestamp(batch);
+	TRY(record_layers(renderer, layers, n, batch));
+	unsigned second = gpu_batch_timestamp(batch);
+	if (picture)
+		gpu_batch_copy(batch, renderer->picture, 0, renderer->picture_back, 0,
+			       gpu_buffer_size(renderer->picture));
+	TRY(gpu_batch_submit(batch));
+	TRY(gpu_batch_wait(batch, 0));
+	if (gpu_ns_ret)
+		*gpu_ns_ret = gpu_batch_elapsed_ns(batch, first, second);
+	if (picture)
+		read_picture(renderer, picture);
 	return NULL;
 }
 

@@ -2,6 +2,7 @@
 #ifndef VIZ_RENDER_H
 #define VIZ_RENDER_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -16,11 +17,17 @@ struct error *viz_renderer_create(struct gpu *gpu, struct viz_renderer **ret);
 void viz_renderer_destroy(struct viz_renderer *renderer);
 OWN_DECLARE(own_viz_renderer, struct viz_renderer *, viz_renderer_destroy)
 
-/* Draws view into picture, which must have the view's size; NULL: draw and forget, for timing.
- * gpu_ns_ret (or NULL) gets the GPU time of the drawing alone, 0 where it cannot be had. */
-struct error *viz_render(struct viz_renderer *renderer, struct viz_scene *scene,
-			 const struct viz_view *view, struct viz_picture *picture,
-			 uint64_t *gpu_ns_ret);
+/* A scene and the view as that scene sees it. */
+struct viz_layer {
+	struct viz_scene *scene;
+	struct viz_view view;
+};
+
+/* Draws layers into one picture, each over the ones before (viz_map_order), which must have the
+ * views' size; NULL: draw and forget, for timing. gpu_ns_ret (or NULL) gets the GPU time of the
+ * drawing alone, 0 where it cannot be had. */
+struct error *viz_render(struct viz_renderer *renderer, const struct viz_layer *layers,
+			 size_t n, struct viz_picture *picture, uint64_t *gpu_ns_ret);
 
 /* GPU time of n drawings one after another without a pause, so that the GPU runs at its full
  * clock: n <= VIZ_TIMES_MAX. All 0 where the device has no clock. */

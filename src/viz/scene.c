@@ -336,22 +336,40 @@ struct viz_bounds viz_scene_bounds(const struct viz_scene *scene, uint64_t first
 	return bounds;
 }
 
-struct viz_bounds viz_scene_data_bounds(const struct viz_scene *scene)
+/* Box around the drawn pages of one block of 512; empty without any. walk is at its first page
+ * and leaves at the last. */
+static struct viz_bounds block_bounds(const struct viz_scene *scene, struct hilbert_walk *walk,
+				      uint64_t first)
 {
 	struct viz_bounds bounds = viz_bounds_none;
-	struct hilbert_walk walk;
-	bool any = false;
-	for (uint64_t frame = 0; frame < scene->n_frames; frame++) {
+	for (uint64_t frame = first; frame < first + BLOCK_PAGES && frame < scene->n_frames;
+	     frame++) {
 		if (frame)
-			hilbert_walk_next(&walk);
-		else
-			hilbert_walk_init(&walk, scene->order, 0);
+			hilbert_walk_next(walk);
 		uint32_t attributes = scene->mirror[frame].attributes;
 		if (!(attributes & VIZ_PAGE_DATA) || attributes & VIZ_PAGE_HIDDEN)
 			continue;
-		struct hilbert_box brick = { hilbert_walk_brick(&walk)->at, { 16, 16, 16 } };
-		grow(&bounds, &brick);
-		any = true;
+		grow(&bounds,
+		     &(struct hilbert_box){ hilbert_walk_brick(walk)->at, { 16, 16, 16 } });
 	}
-	return any ? bounds : viz_scene_bounds(scene, 0, scene->n_frames * PHYS_PAGE_SIZE);
+	return bounds;
+}
+
+struct error *viz_scene_data_boxes(const struct viz_scene *scene, struct viz_bounds **ret,
+				   size_t *n_ret)
+{
+	AUTO(own_free) struct viz_bounds *boxes = NULL;
+	size_t n = 0;
+	struct hilbert_walk walk;
+	TRY(error_alloc(scene->n_frames / BLOCK_PAGES + 1, sizeof(*boxes), &boxes));
+	hilbert_walk_init(&walk, scene->order, 0);
+	for (uint64_t first = 0; first < scene->n_frames; first += BLOCK_PAGES) {
+		boxes[n] = block_bounds(scene, &walk, first);
+		n += boxes[n].low[0] < boxes[n].high[0];
+	}
+	if (!n)
+		boxes[n++] = viz_scene_bounds(scene, 0, scene->n_frames * PHYS_PAGE_SIZE);
+	*ret = TAKE(boxes);
+	*n_ret = n;
+	return NULL;
 }

@@ -73,9 +73,10 @@ void viz_scene_stats(const struct viz_scene *scene, struct viz_scene_stats *ret)
 /* Box around [first, end) of addresses, for cameras. */
 struct viz_bounds viz_scene_bounds(const struct viz_scene *scene, uint64_t first, uint64_t end);
 
-/* Box around the pages that are drawn: have data and are not hidden; all of memory without any.
- */
-struct viz_bounds viz_scene_data_bounds(const struct viz_scene *scene);
+/* Boxes around the pages that are drawn (have data and are not hidden), one for each block of
+ * 2 MiB; all of memory when there are none. Caller owns *ret (free). */
+struct error *viz_scene_data_boxes(const struct viz_scene *scene, struct viz_bounds **ret,
+				   size_t *n_ret);
 
 /* For the frame kernels: fills bindings 1 to 7, and the fields of a view that say how the scene
  * is laid out. */

@@ -25,6 +25,7 @@ enum {
 	LOOK_WORDS = 73, /* of a slot: 64 of 64 bytes, 8 of 512 bytes, 1 of the page */
 	CHUNK_PAGES = 2048, /* staged at a time */
 	N_LANES = 2,
+	BLOCK_PAGES = 512, /* a cube of 128^3, 2 MiB */
 	ORDER_MAX = 12, /* 64 GiB: the grid then takes 64 MiB */
 	TABLE_WORDS = 49152, /* ORDER GRID_TURNS in shaders/grid.wgsl */
 	TURN_WORDS = 2 * HILBERT_STATES * 8,

@@ -9,6 +9,7 @@
 const char *const viz_mode_names[] = { "kind", "owner", "byte", "entropy", "heat", NULL };
 
 static const float default_fov = 35;
+static const float near_share = 0.05f; /* of the distance of what is looked at */
 
 const struct viz_bounds viz_bounds_none = { { 1e9f, 1e9f, 1e9f }, { -1e9f, -1e9f, -1e9f } };
 
@@ -58,7 +59,7 @@ void viz_view_aim(struct viz_view *view, const struct viz_camera *camera)
 	view->eye = (struct viz_vec){ camera->target[0] + away.x, camera->target[1] + away.y,
 				      camera->target[2] + away.z, half };
 	view->forward = scaled(back, -1);
-	view->forward.w = 0;
+	view->forward.w = near_share * camera->distance;
 	view->right = (struct viz_vec){ cosf(yaw), 0, -sinf(yaw),
 					(float)view->width / (float)view->height };
 	view->up = (struct viz_vec){ -sinf(yaw) * sinf(pitch), cosf(pitch),
@@ -70,27 +71,72 @@ static float dot(struct viz_vec a, const float b[3])
 	return a.x * b[0] + a.y * b[1] + a.z * b[2];
 }
 
-/* Each corner asks for a distance at which it lies inside the picture; the largest serves all.
- */
-void viz_camera_fit(struct viz_camera *camera, const struct viz_bounds *bounds, float aspect)
+/* The largest of (back + across / k) over all corners, for both directions of an axis. */
+struct reach {
+	float right, left, up, down;
+	float nearest, farthest; /* along back */
+};
+
+static void reach_corner(struct reach *reach, const struct viz_view *view, const float at[3],
+			 const float k[4])
+{
+	float back = -dot(view->forward, at), x = dot(view->right, at), y = dot(view->up, at);
+	reach->right = fmaxf(reach->right, back + x / k[1]);
+	reach->left = fmaxf(reach->left, back - x / k[0]);
+	reach->up = fmaxf(reach->up, back + y / k[2]);
+	reach->down = fmaxf(reach->down, back - y / k[3]);
+	reach->nearest = fmaxf(reach->nearest, back);
+	reach->farthest = fminf(reach->farthest, back);
+}
+
+/* A corner lies inside the picture if on each side its way across is at most k times its depth.
+ * With the eye at (x, y, d) along right, up and back this asks d >= right - x / k[1], d >= left
+ * + x / k[0] and likewise for y: the least d is where two of them meet. */
+void viz_camera_fit(struct viz_camera *camera, const struct viz_bounds *boxes, size_t n,
+		    float aspect, const struct viz_margins *margins)
 {
 	struct viz_view view = { .width = 1000, .height = 1000 };
-	camera->distance = 0;
-	for (unsigned i = 0; i < 3; i++)
-		camera->target[i] = (bounds->low[i] + bounds->high[i]) / 2;
+	static const struct viz_margins none = { 0.06f, 0.06f, 0.06f, 0.06f };
+	margins = margins ? margins : &none;
 	viz_view_aim(&view, camera);
-	float half = view.eye.w, wanted = 1;
-	for (unsigned corner = 0; corner < 8; corner++) {
-		float at[3];
-		for (unsigned i = 0; i < 3; i++)
-			at[i] = (corner >> i & 1 ? bounds->high[i] : bounds->low[i]) -
-				camera->target[i];
-		float nearer = -dot(view.forward, at);
-		float across = fabsf(dot(view.right, at)) / (half * aspect);
-		float along = fabsf(dot(view.up, at)) / half;
-		wanted = fmaxf(wanted, nearer + fmaxf(across, along));
+	float half = view.eye.w;
+	const float k[4] = { half * aspect * (1 - margins->left),
+			     half * aspect * (1 - margins->right), half * (1 - margins->top),
+			     half * (1 - margins->bottom) };
+	struct reach reach = { -1e9f, -1e9f, -1e9f, -1e9f, -1e9f, 1e9f };
+	for (size_t box = 0; box < n; box++) {
+		for (unsigned corner = 0; corner < 8; corner++) {
+			float at[3];
+			for (unsigned i = 0; i < 3; i++)
+				at[i] = corner >> i & 1 ? boxes[box].high[i]
+							: boxes[box].low[i];
+			reach_corner(&reach, &view, at, k);
+		}
 	}
-	camera->distance = wanted * 1.08f;
+	float x = (reach.right - reach.left) / (1 / k[0] + 1 / k[1]);
+	float y = (reach.up - reach.down) / (1 / k[2] + 1 / k[3]);
+	float away = fmaxf(reach.right - x / k[1], reach.up - y / k[2]);
+	float middle = (reach.nearest + reach.farthest) / 2;
+	camera->distance = fmaxf(away - middle, 1);
+	camera->target[0] = x * view.right.x + y * view.up.x - middle * view.forward.x;
+	camera->target[1] = x * view.right.y + y * view.up.y - middle * view.forward.y;
+	camera->target[2] = x * view.right.z + y * view.up.z - middle * view.forward.z;
+}
+
+void viz_bounds_shift(struct viz_bounds *bounds, const float by[3])
+{
+	for (unsigned i = 0; i < 3; i++) {
+		bounds->low[i] += by[i];
+		bounds->high[i] += by[i];
+	}
+}
+
+void viz_bounds_join(struct viz_bounds *bounds, const struct viz_bounds *more)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		bounds->low[i] = fminf(bounds->low[i], more->low[i]);
+		bounds->high[i] = fmaxf(bounds->high[i], more->high[i]);
+	}
 }
 
 bool viz_camera_parse(struct viz_camera *camera, const char *text)
@@ -105,6 +151,31 @@ bool viz_camera_parse(struct viz_camera *camera, const char *text)
 	camera->pitch = pitch;
 	camera->distance /= zoom;
 	return true;
+}
+
+bool viz_slice_parse(const char *text, float ret[3][2])
+{
+	float s[3][2];
+	char rest;
+	if (sscanf(text, "%f-%f,%f-%f,%f-%f%c", &s[0][0], &s[0][1], &s[1][0], &s[1][1],
+		   &s[2][0], &s[2][1], &rest) != 6)
+		return false;
+	for (unsigned axis = 0; axis < 3; axis++)
+		for (unsigned end = 0; end < 2; end++)
+			if (!(s[axis][end] >= 0 && s[axis][end] <= 100))
+				return false;
+	for (unsigned axis = 0; axis < 3; axis++)
+		for (unsigned end = 0; end < 2; end++)
+			ret[axis][end] = s[axis][end] / 100;
+	return true;
+}
+
+void viz_view_slice(struct viz_view *view, const float slice[3][2], float side)
+{
+	view->clip_low = (struct viz_vec){ slice[0][0] * side, slice[1][0] * side,
+					   slice[2][0] * side, 0 };
+	view->clip_high = (struct viz_vec){ slice[0][1] * side, slice[1][1] * side,
+					    slice[2][1] * side, 0 };
 }
 
 bool viz_view_project(const struct viz_view *view, const float point[3], float ret[3])

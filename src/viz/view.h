@@ -21,6 +21,7 @@ enum viz_flags {
 	VIZ_SELECT = 4, /* pages that are not selected fade */
 	VIZ_EXACT = 8, /* single bytes at any distance */
 	VIZ_FLAT = 16, /* no light */
+	VIZ_OVER = 32, /* over the picture that is there: a volume farther away */
 };
 
 enum viz_page_flags {
@@ -77,12 +78,31 @@ void viz_view_init(struct viz_view *view, uint32_t width, uint32_t height);
 /* Points the view by a camera; width and height must be set. */
 void viz_view_aim(struct viz_view *view, const struct viz_camera *camera);
 
-/* The camera that shows all of a box, from the angles and field of view that it has. */
-void viz_camera_fit(struct viz_camera *camera, const struct viz_bounds *bounds, float aspect);
+/* Parts of a picture's half width and height that a camera keeps free on each side, 0 .. 1. */
+struct viz_margins {
+	float left, right, top, bottom;
+};
+
+/* The nearest camera that shows all of n boxes, from the angles and field of view that it has;
+ * it looks at the middle of them. */
+void viz_camera_fit(struct viz_camera *camera, const struct viz_bounds *boxes, size_t n,
+		    float aspect, const struct viz_margins *margins);
+
+/* Moves a box. */
+void viz_bounds_shift(struct viz_bounds *bounds, const float by[3]);
+
+/* Makes bounds hold more as well. */
+void viz_bounds_join(struct viz_bounds *bounds, const struct viz_bounds *more);
 
 /* Reads "yaw,pitch[,zoom]" over a camera that was fitted; zoom 2 is twice as near. False: no
  * such form. */
 bool viz_camera_parse(struct viz_camera *camera, const char *text);
+
+/* Reads "X-X,Y-Y,Z-Z", percent of the volume's side, as fractions of first and last. */
+bool viz_slice_parse(const char *text, float ret[3][2]);
+
+/* Keeps only that part of a volume with this side. */
+void viz_view_slice(struct viz_view *view, const float slice[3][2], float side);
 
 /* Where a point appears: pixels in x and y, distance along the ray in z. False: behind the eye.
  */

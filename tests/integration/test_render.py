@@ -4,6 +4,7 @@ import pathlib
 import random
 import struct
 import subprocess
+import zlib
 
 import pytest
 
@@ -42,6 +43,63 @@ def test_png_has_the_size(dump, tmp_path, mode):
     assert not list(tmp_path.glob('*.part'))
 
 
+def chunks_of(png):
+    """(name, data) of every chunk; the checksum of each is right."""
+    data, at = pathlib.Path(png).read_bytes(), 8
+    while at < len(data):
+        length, = struct.unpack_from('>I', data, at)
+        name, body = data[at + 4:at + 8], data[at + 8:at + 8 + length]
+        assert zlib.crc32(name + body) == struct.unpack_from('>I', data, at + 8 + length)[0]
+        yield name.decode(), body
+        at += 12 + length
+
+
+def test_animated_turntable(dump, tmp_path):
+    out = tmp_path / 'turn.png'
+    done = render('--file', dump, '-o', out, '--size', '64x36', '--turntable', 4, '--fast')
+    assert done.returncode == 0, done.stderr
+    assert size_of(out) == (64, 36) and [p.name for p in tmp_path.iterdir()] == ['turn.png']
+    chunks = list(chunks_of(out))
+    assert [body for name, body in chunks if name == 'acTL'] == [struct.pack('>II', 4, 0)]
+    numbers = [struct.unpack_from('>I', body)[0] for name, body in chunks if name in ('fcTL', 'fdAT')]
+    assert numbers == list(range(len(numbers))) and len([n for n, _ in chunks if n == 'fcTL']) == 4
+    frames, now = [], b''
+    for name, body in chunks[chunks.index(next(c for c in chunks if c[0] == 'fcTL')) + 1:]:
+        if name in ('fcTL', 'IEND'):
+            frames.append(zlib.decompress(now))
+            now = b''
+        else:
+            now += body[4:] if name == 'fdAT' else body
+    assert len(set(frames)) == 4 and {len(frame) for frame in frames} == {36 * (1 + 3 * 64)}
+
+
+def pixels_of(path):
+    """Rows as bytes, for comparing: the filtered data of the picture."""
+    return zlib.decompress(b''.join(body for name, body in chunks_of(path) if name == 'IDAT'))
+
+
+def test_writing_and_slices(dump, tmp_path):
+    pictures = []
+    for extra in [], ['--plain'], ['--plain', '--slice', '0-100,0-20,0-100']:
+        out = tmp_path / 'a.png'
+        done = render('--file', dump, '-o', out, '--size', '480x270', '--fast', *extra)
+        assert done.returncode == 0, done.stderr
+        pictures.append(pixels_of(out))
+    assert len(set(pictures)) == 3
+
+
+def test_several_memories(dump, tmp_path):
+    out, other = tmp_path / 'a.png', tmp_path / 'other.raw'
+    other.write_bytes(b'\x55' * (256 << 10))
+    done = render('--file', dump, '-o', out, '--size', '480x270', '--fast', '--with', other, '--with', dump, '--json')
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)['memories'] == 3
+    for wrong, code in ('no-such-vm', 1), ('pixel-cpu', 2), (tmp_path / 'none.raw', 1):
+        out.unlink(missing_ok=True)
+        done = render('--file', dump, '-o', out, '--fast', '--with', wrong)
+        assert done.returncode == code and not out.exists() and len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
 def test_turntable(dump, tmp_path):
     done = render('--file', dump, '-o', tmp_path / 't%02d.png', '--size', '64x36', '--turntable', 3, '--fast')
     assert done.returncode == 0, done.stderr
@@ -51,7 +109,7 @@ def test_turntable(dump, tmp_path):
 
 @pytest.mark.parametrize('args, code', [
     (['--size', '0x0'], 2), (['--size', '99999x10'], 2), (['--size', 'big'], 2), (['--mode', 'pretty'], 2),
-    (['--camera', 'up'], 2), (['--focus', 'zzz'], 2), (['--explode', '200'], 2), (['--turntable', '5'], 2),
+    (['--camera', 'up'], 2), (['--focus', 'zzz'], 2), (['--explode', '200'], 2), (['--slice', '5'], 2), (['--turntable', '5000'], 2),
     (['--focus', '0x7000000000'], 1), (['--device', 'no such card'], 1)])
 def test_bad_options(dump, tmp_path, args, code):
     out = tmp_path / 'a.png'

@@ -24,6 +24,7 @@ enum { RAM_BYTES = 3 << 19, WIDTH = 320, HEIGHT = 180 };
 static uint8_t *ram;
 static struct phys_segment segments[2];
 static struct phys_mem mem = { .segments = segments, .n_segments = 2 };
+static const struct viz_volume whole = { .mem = &mem };
 static struct viz_frames *frames;
 
 static uint64_t next_random(uint64_t *state)
@@ -72,8 +73,10 @@ static int open_frames(void **state)
 					     .host = ram + (1 << 20) };
 	if (!viz_shaders[0].name)
 		return 0;
-	struct error *err = viz_frames_create(
-		&(struct viz_frames_params){ .validate = true, .mem = &mem }, &frames);
+	struct error *err = viz_frames_create(&(struct viz_frames_params){ .validate = true,
+									   .volumes = &whole,
+									   .n_volumes = 1 },
+					      &frames);
 	if (err)
 		print_message("cannot draw: %s\n", error_message(err));
 	error_destroy(err);
@@ -105,9 +108,8 @@ static struct viz_view make_view(float yaw, float pitch, float zoom)
 {
 	struct viz_view view;
 	struct viz_camera camera = { .yaw = yaw, .pitch = pitch };
-	struct viz_bounds bounds = viz_scene_data_bounds(viz_frames_scene(frames));
 	viz_view_init(&view, WIDTH, HEIGHT);
-	viz_camera_fit(&camera, &bounds, (float)WIDTH / HEIGHT);
+	assert_ok(viz_frames_fit(frames, 0, (float)WIDTH / HEIGHT, NULL, &camera));
 	camera.distance /= zoom;
 	viz_view_aim(&view, &camera);
 	return view;
@@ -141,11 +143,12 @@ static void picks_name_the_byte(void **state)
 	need_frames();
 	struct viz_view view = make_view(38, 27, 1);
 	view.flags |= VIZ_EXACT;
-	unsigned order = viz_scene_order(viz_frames_scene(frames)), hits = 0;
+	unsigned order = viz_scene_order(viz_frames_scene(frames, 0)), hits = 0;
 	for (uint32_t y = 5; y < HEIGHT; y += 11) {
 		for (uint32_t x = 5; x < WIDTH; x += 13) {
 			struct viz_pick pick;
-			assert_ok(viz_frames_pick(frames, &view, x, y, &pick));
+			unsigned volume;
+			assert_ok(viz_frames_pick(frames, &view, x, y, &pick, &volume));
 			if (!pick.hit)
 				continue;
 			hits++;
@@ -168,7 +171,8 @@ static void sparse_is_dense(void **state)
 	need_frames();
 	static const float cameras[][3] = { { 38, 27, 1 }, { -70, -10, 1.5f }, { 190, 60, 4 } };
 	AUTO(own_viz_dense) struct viz_dense *dense = NULL;
-	assert_ok(viz_dense_create(viz_frames_gpu(frames), viz_frames_scene(frames), &dense));
+	assert_ok(
+		viz_dense_create(viz_frames_gpu(frames), viz_frames_scene(frames, 0), &dense));
 	for (unsigned i = 0; i < 3; i++) {
 		struct viz_view view = make_view(cameras[i][0], cameras[i][1], cameras[i][2]);
 		view.flags = VIZ_EXACT | VIZ_FLAT;
@@ -190,8 +194,9 @@ static void table_fills_what_the_loop_fills(void **state)
 	AUTO(own_viz_dense) struct viz_dense *dense = NULL;
 	AUTO(own_free) uint8_t *by_loop = NULL, *by_table = NULL;
 	struct viz_view view = make_view(0, 0, 1);
-	unsigned order = viz_scene_order(viz_frames_scene(frames));
-	assert_ok(viz_dense_create(viz_frames_gpu(frames), viz_frames_scene(frames), &dense));
+	unsigned order = viz_scene_order(viz_frames_scene(frames, 0));
+	assert_ok(
+		viz_dense_create(viz_frames_gpu(frames), viz_frames_scene(frames, 0), &dense));
 	for (view.mode = VIZ_MODE_KIND; view.mode <= VIZ_MODE_HEAT; view.mode++) {
 		free(TAKE(by_loop));
 		free(TAKE(by_table));
@@ -222,12 +227,12 @@ static void updates_are_enough(void **state)
 		changed[i] = 5 * i + 2;
 		fill_page(ram + 4096 * changed[i], (unsigned)(next_random(&seed) % 64), &seed);
 	}
-	assert_ok(viz_frames_update(frames, changed, 40, 1000));
+	assert_ok(viz_frames_update(frames, 0, changed, 40, 1000));
 	AUTO(own_viz_picture) struct viz_picture *updated = draw(&view);
 	struct viz_scene_stats stats;
-	viz_scene_stats(viz_frames_scene(frames), &stats);
+	viz_scene_stats(viz_frames_scene(frames, 0), &stats);
 	assert_true(stats.last_changes > 0 && stats.last_changes <= 40);
-	assert_ok(viz_scene_load(viz_frames_scene(frames), &mem));
+	assert_ok(viz_scene_load(viz_frames_scene(frames, 0), &mem));
 	AUTO(own_viz_picture) struct viz_picture *loaded = draw(&view);
 	assert_memory_equal(updated->rgba, loaded->rgba, (size_t)WIDTH * HEIGHT * 4);
 	/* Heat shows what was written. */
@@ -244,7 +249,7 @@ static void a_lost_device_is_replaced(void **state)
 {
 	need_frames();
 	struct viz_view view = make_view(20, 10, 1);
-	assert_ok(viz_scene_guess_kinds(viz_frames_scene(frames), &mem));
+	assert_ok(viz_scene_guess_kinds(viz_frames_scene(frames, 0), &mem));
 	AUTO(own_viz_picture) struct viz_picture *before = draw(&view);
 	gpu_lose(viz_frames_gpu(frames));
 	AUTO(own_viz_picture) struct viz_picture *after = draw(&view);
@@ -259,10 +264,12 @@ static void little_memory_still_draws(void **state)
 {
 	need_frames();
 	AUTO(own_viz_frames) struct viz_frames *small = NULL;
-	assert_ok(viz_frames_create(
-		&(struct viz_frames_params){ .mem = &mem, .budget_bytes = 64 << 10 }, &small));
+	assert_ok(viz_frames_create(&(struct viz_frames_params){ .volumes = &whole,
+								 .n_volumes = 1,
+								 .budget_bytes = 64 << 10 },
+				    &small));
 	struct viz_scene_stats stats;
-	viz_scene_stats(viz_frames_scene(small), &stats);
+	viz_scene_stats(viz_frames_scene(small, 0), &stats);
 	assert_int_equal(stats.resident_pages, 16);
 	assert_true(stats.data_pages > 100);
 	struct viz_view view = make_view(38, 27, 1);
@@ -275,6 +282,117 @@ static void little_memory_still_draws(void **state)
 		both += full->depth[i] > 0 && coarse->depth[i] > 0;
 	}
 	assert_true(both * 10 > covered * 8);
+}
+
+/* --- several volumes --- */
+
+/* The same memory three times: each stands in its own cell, and a nearer one covers a farther.
+ */
+static void several_memories_share_a_picture(void **state)
+{
+	need_frames();
+	const struct viz_volume three[] = { whole, whole, whole };
+	AUTO(own_viz_frames) struct viz_frames *many = NULL;
+	assert_ok(viz_frames_create(&(struct viz_frames_params){ .validate = true,
+								 .volumes = three,
+								 .n_volumes = 3 },
+				    &many));
+	struct viz_view view;
+	struct viz_camera camera = { .yaw = 38, .pitch = 27 };
+	viz_view_init(&view, WIDTH, HEIGHT);
+	view.flags |= VIZ_EXACT;
+	assert_ok(viz_frames_fit(many, 0, (float)WIDTH / HEIGHT, NULL, &camera));
+	viz_view_aim(&view, &camera);
+	AUTO(own_viz_picture) struct viz_picture *picture = NULL;
+	assert_ok(viz_picture_create(WIDTH, HEIGHT, &picture));
+	assert_ok(viz_frames_draw(many, &view, picture, NULL));
+	unsigned seen[3] = { 0 };
+	for (uint32_t y = 4; y < HEIGHT; y += 16) {
+		for (uint32_t x = 4; x < WIDTH; x += 24) {
+			struct viz_pick pick;
+			unsigned volume = 9;
+			assert_ok(viz_frames_pick(many, &view, x, y, &pick, &volume));
+			float depth = picture->depth[y * WIDTH + x];
+			assert_true(pick.hit == (depth > 0));
+			if (!pick.hit)
+				continue;
+			assert_true(fabsf(pick.distance - depth) < 0.01f);
+			seen[volume]++;
+		}
+	}
+	assert_true(seen[0] > 2 && seen[1] > 2 && seen[2] > 2);
+	assert_int_equal(gpu_messages(viz_frames_gpu(many)), 0);
+}
+
+static void cells_are_drawn_from_afar(void **state)
+{
+	struct viz_map map;
+	struct viz_view view = { .eye = { 5000, 300, 4000, 1 } };
+	unsigned order[VIZ_MAP_MAX];
+	viz_map_init(&map, 11, 7, 0.5f);
+	viz_map_order(&map, &view, order);
+	float last = 1e9f;
+	unsigned met = 0;
+	for (unsigned i = 0; i < 11; i++) {
+		float at[3];
+		viz_map_origin(&map, order[i], at);
+		float far = hypotf(at[0] + map.side / 2 - 5000, at[2] + map.side / 2 - 4000);
+		assert_true(far <= last);
+		last = far;
+		met |= 1u << order[i];
+		for (unsigned k = 0; k < i; k++) {
+			float other[3];
+			viz_map_origin(&map, order[k], other);
+			assert_true(fabsf(at[0] - other[0]) >= map.side ||
+				    fabsf(at[2] - other[2]) >= map.side);
+		}
+	}
+	assert_int_equal(met, (1u << 11) - 1);
+}
+
+/* --- levels of detail --- */
+
+/* Mean difference of pixels that show something in either picture. */
+static double change(const struct viz_picture *a, const struct viz_picture *b)
+{
+	double sum = 0, shown = 1;
+	for (size_t i = 0; i < (size_t)a->width * a->height; i++) {
+		if (a->depth[i] <= 0 && b->depth[i] <= 0)
+			continue;
+		shown++;
+		for (size_t c = 0; c < 3; c++)
+			sum += abs(a->rgba[4 * i + c] - b->rgba[4 * i + c]);
+	}
+	return sum / shown;
+}
+
+/* Going away in steps of 6 %, from voxels of several pixels to pages of less than one, through
+ * all levels of detail: no step changes the picture by much more than the steps around it do.
+ */
+static void zooming_does_not_pop(void **state)
+{
+	need_frames();
+	enum { STEPS = 60, AROUND = 4 };
+	double changes[STEPS] = { 0 }, worst = 0;
+	AUTO(own_viz_picture) struct viz_picture *last = NULL;
+	for (unsigned i = 0; i < STEPS; i++) {
+		struct viz_view view = make_view(38, 27, 4 * powf(0.94f, (float)i));
+		view.width /= 2;
+		view.height /= 2;
+		view.up.w *= 2;
+		struct viz_picture *picture = draw(&view);
+		changes[i] = last ? change(last, picture) : 0;
+		viz_picture_destroy(last);
+		last = picture;
+	}
+	for (unsigned i = 1 + AROUND; i + AROUND < STEPS; i++) {
+		double around = 0;
+		for (unsigned k = i - AROUND; k <= i + AROUND; k++)
+			around += k == i ? 0 : changes[k] / (2 * AROUND);
+		worst = fmax(worst, changes[i] / around);
+	}
+	print_message("largest step: %.2f times the steps around it\n", worst);
+	assert_true(worst < 1.6);
 }
 
 static void sizes_out_of_range_are_refused(void **state)
@@ -356,6 +474,9 @@ int main(void)
 		cmocka_unit_test(sparse_is_dense),
 		cmocka_unit_test(table_fills_what_the_loop_fills),
 		cmocka_unit_test(little_memory_still_draws),
+		cmocka_unit_test(several_memories_share_a_picture),
+		cmocka_unit_test(cells_are_drawn_from_afar),
+		cmocka_unit_test(zooming_does_not_pop),
 		cmocka_unit_test(sizes_out_of_range_are_refused),
 		cmocka_unit_test(updates_are_enough),
 		cmocka_unit_test(a_lost_device_is_replaced),

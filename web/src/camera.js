@@ -4,6 +4,7 @@
 /** @typedef {{ yaw: number, pitch: number, distance: number, target: number[] }} Camera */
 
 export const FOV = 35;
+const NEAR_SHARE = 0.05; // of the distance: nearer things fade, so that one can look around inside
 const radians = (/** @type {number} */ degrees) => (degrees * Math.PI) / 180;
 
 /**
@@ -24,6 +25,7 @@ export function vectors(camera, width, height) {
 		half,
 		aspect: width / height,
 		pixel: (2 * half) / height,
+		near: NEAR_SHARE * camera.distance,
 	};
 }
 

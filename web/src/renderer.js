@@ -105,7 +105,7 @@ export class Renderer {
 	fillView(look, width, height, scene) {
 		const v = vectors(look.camera, width, height);
 		const f = this.floats;
-		f.set([...v.eye, v.half, ...v.right, v.aspect, ...v.up, v.pixel, ...v.forward, 0], 0);
+		f.set([...v.eye, v.half, ...v.right, v.aspect, ...v.up, v.pixel, ...v.forward, v.near], 0);
 		f.set([...look.clip.slice(0, 3), 0, ...look.clip.slice(3), 0], 16);
 		f.set(look.sphere, 24);
 		f.set([...linear(0x0b0e14), 0, ...linear(0x1b2230), 0], 28);
