@@ -61,6 +61,20 @@ bool phys_mem_read(struct phys_mem *mem, uint64_t gpa, void *to, size_t length_b
 	return true;
 }
 
+static size_t read_all(void *mem, uint64_t gpa, void *to, size_t length_bytes)
+{
+	return phys_mem_read(mem, gpa, to, length_bytes) ? length_bytes : 0;
+}
+
+enum stable_result phys_mem_read_stable(struct phys_mem *mem, uint64_t gpa, void *to,
+					size_t length_bytes, unsigned looks)
+{
+	struct stable_source source = { read_all, mem };
+	if (mem->is_live)
+		return stable_read(&source, gpa, to, length_bytes, looks, NULL);
+	return phys_mem_read(mem, gpa, to, length_bytes) ? STABLE_YES : STABLE_SHORT;
+}
+
 bool phys_mem_next_data(struct phys_mem *mem, uint64_t gpa, uint64_t *start_ret,
 			uint64_t *end_ret)
 {

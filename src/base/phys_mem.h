@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/stable.h"
 struct error;
 
 #define PHYS_PAGE_SIZE 4096u
@@ -56,6 +58,11 @@ const uint8_t *phys_mem_at(const struct phys_mem *mem, uint64_t gpa, size_t leng
 
 /* Copies length_bytes from gpa; the range may cross segments. False if any byte is not RAM. */
 bool phys_mem_read(struct phys_mem *mem, uint64_t gpa, void *to, size_t length_bytes);
+
+/* The same, and says whether all bytes were there at one moment: see base/stable.h. Memory that
+ * is not live is always whole. */
+enum stable_result phys_mem_read_stable(struct phys_mem *mem, uint64_t gpa, void *to,
+					size_t length_bytes, unsigned looks);
 
 /* Next run of data at or after gpa, clipped to one segment; false at the end of memory. */
 bool phys_mem_next_data(struct phys_mem *mem, uint64_t gpa, uint64_t *start_ret,

@@ -12,6 +12,7 @@
 #include "vm/start.h"
 #include "vm/state.h"
 #include "vm/vm.h"
+#include "vm/warm.h"
 
 OWN_DECLARE(own_json, json_t *, json_decref)
 
@@ -32,6 +33,8 @@ static const struct call_param run_params[] = {
 	{ "profile", CALL_STRING, .placeholder = "P",
 	  .help = "a demo guest made by tools/guest: 5.10, 6.1, 6.12, testing, ..." },
 	{ "kaslr", CALL_BOOL, .help = "boot the demo guest by its bzImage on q35, with KASLR" },
+	{ "warm", CALL_BOOL,
+	  .help = "start from a copy of the same demo guest that is up; made at first use" },
 	{ "disk", CALL_PATH, .placeholder = "F", .repeated = true,
 	  .help = "disk image, raw or .qcow2; may be repeated" },
 	{ "throwaway", CALL_BOOL, .help = "writes to disks are lost when the VM ends" },
@@ -126,13 +129,18 @@ static struct error *wait_ready(struct vm_start *start)
 	}
 }
 
+struct error *run_start(const struct vm_spec *spec, struct vm_start **ret)
+{
+	return spec->warm ? warm_start(spec, ret) : vm_start(spec, ret);
+}
+
 struct error *run_detached(const struct vm_spec *spec, json_t **ret)
 {
 	AUTO(own_vm_start) struct vm_start *start = NULL;
-	TRY(vm_start(spec, &start));
-	if (spec->restore && spec->profile)
+	TRY(run_start(spec, &start));
+	if (vm_start_is_restored(start) && spec->profile)
 		vm_start_poll(start, RESTORED_TIMEOUT_MS);
-	else if (spec->ready_text && !spec->restore)
+	else if (spec->ready_text && !vm_start_is_restored(start))
 		TRY(wait_ready(start));
 	vm_start_detach(start);
 	*ret = run_document(start);

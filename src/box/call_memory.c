@@ -25,6 +25,8 @@ static const struct call_param read_params[] = {
 	{ "length", CALL_SIZE, .positional = true, .required = true, .placeholder = "LEN",
 	  .help = "bytes, at most 16M" },
 	{ "pid", CALL_INTEGER, .placeholder = "PID", .help = "ADDR is in this process" },
+	{ "retries", CALL_INTEGER, .placeholder = "N",
+	  .help = "how often to look again until the bytes stood still (default: 8)" },
 	{ 0 },
 };
 
@@ -34,11 +36,23 @@ static bool is_kernel_virtual(uint64_t address)
 	return address >> 56 == 0xff;
 }
 
-static struct error *read_physical(struct target *target, uint64_t gpa, void *bytes,
-				   size_t length)
+/* One read: where from, and whether the bytes stood still meanwhile. */
+struct reading {
+	uint64_t address;
+	uint8_t *bytes;
+	size_t length;
+	unsigned looks;
+	enum stable_result result;
+};
+
+static struct error *read_physical(struct target *target, struct reading *reading)
 {
 	struct phys_mem *mem = target_memory(target);
-	if (phys_mem_read(mem, gpa, bytes, length))
+	uint64_t gpa = reading->address;
+	size_t length = reading->length;
+	reading->result =
+		phys_mem_read_stable(mem, gpa, reading->bytes, length, reading->looks);
+	if (reading->result != STABLE_SHORT)
 		return NULL;
 	return error_hint(error_create(ERR_FAULT, "0x%llx+%zu is not all RAM",
 				       (unsigned long long)gpa, length),
@@ -46,16 +60,18 @@ static struct error *read_physical(struct target *target, uint64_t gpa, void *by
 			  (unsigned long long)phys_mem_end(mem));
 }
 
-static struct error *read_kernel(struct target *target, uint64_t gva, void *bytes,
-				 size_t length)
+static struct error *read_kernel(struct target *target, struct reading *reading)
 {
 	struct guest *guest = NULL;
 	TRY(target_guest(target, &guest));
 	guest_begin(guest);
-	if (guest_space_read(guest_kernel_space(guest), gva, bytes, length))
+	reading->result =
+		guest_space_read_stable(guest_kernel_space(guest), reading->address,
+					reading->bytes, reading->length, reading->looks, NULL);
+	if (reading->result != STABLE_SHORT)
 		return NULL;
 	return error_create(ERR_FAULT, "0x%llx+%zu is not all mapped by the kernel",
-			    (unsigned long long)gva, length);
+			    (unsigned long long)reading->address, reading->length);
 }
 
 static char *hex_of(const uint8_t *bytes, size_t length)
@@ -84,51 +100,57 @@ static struct error *read_address(struct call_context *context, uint64_t *ret)
 	return call_address(context, guest, "address", ret);
 }
 
-static struct error *read_process(struct call_context *context, uint64_t gva, void *bytes,
-				  size_t length)
+static struct error *read_process(struct call_context *context, struct reading *reading)
 {
 	struct guest *guest = NULL;
 	struct guest_space space;
 	TRY(call_guest(context, &guest));
 	TRY(call_space(context, guest, &space));
-	size_t got = guest_space_read_some(&space, gva, bytes, length);
-	if (got == length)
+	size_t got = 0;
+	reading->result = guest_space_read_stable(&space, reading->address, reading->bytes,
+						  reading->length, reading->looks, &got);
+	if (reading->result != STABLE_SHORT)
 		return NULL;
 	return error_create(ERR_FAULT, "0x%llx of process %llu is not mapped or not in RAM",
-			    (unsigned long long)(gva + got),
+			    (unsigned long long)(reading->address + got),
 			    (unsigned long long)call_integer(context, "pid", 0));
 }
 
 static struct error *run_read(struct call_context *context, json_t **ret)
 {
-	uint64_t address;
+	struct reading reading = { 0 };
 	uint64_t length = call_integer(context, "length", 0);
 	if (!length || length > READ_LIMIT)
 		return error_create(ERR_USAGE, "length must be 1 to 16M");
 	AUTO(own_free) uint8_t *bytes = NULL;
 	struct guest *kernel = NULL;
-	TRY(read_address(context, &address));
+	TRY(read_address(context, &reading.address));
 	TRY(error_alloc(length, 1, &bytes));
+	uint64_t address = reading.address, retries = call_integer(context, "retries", 8);
+	reading.bytes = bytes;
+	reading.length = length;
+	reading.looks = 1 + (unsigned)(retries < 1000 ? retries : 1000);
 	bool is_process = call_has(context, "pid");
 	bool is_virtual = is_kernel_virtual(address);
 	if (is_process)
-		TRY(read_process(context, address, bytes, length));
+		TRY(read_process(context, &reading));
 	else if (is_virtual)
-		TRY(read_kernel(context->target, address, bytes, length));
+		TRY(read_kernel(context->target, &reading));
 	else
-		TRY(read_physical(context->target, address, bytes, length));
+		TRY(read_physical(context->target, &reading));
 	if (is_virtual && length <= ANNOTATED_MAX)
 		TRY(call_guest(context, &kernel));
 	TRY(target_check_alive(context->target));
 	AUTO(own_free) char *hex = hex_of(bytes, length);
 	AUTO(own_free) char *text = hexdump_text(kernel, address, bytes, length);
 	if (hex && text)
-		*ret = json_pack("{s:o, s:I, s:s, s:s, s:s}", "address", call_hex(address),
+		*ret = json_pack("{s:o, s:I, s:s, s:b, s:s, s:s}", "address", call_hex(address),
 				 "length", (json_int_t)length, "space",
 				 is_process   ? "process"
 				 : is_virtual ? "kernel"
 					      : "physical",
-				 "bytes", hex, "text", text);
+				 "stable", reading.result == STABLE_YES, "bytes", hex, "text",
+				 text);
 	return hex && text ? NULL : error_create(ERR_MEMORY, "no memory for the bytes");
 }
 
@@ -138,7 +160,8 @@ const struct call call_read = {
 	.summary = "bytes of memory",
 	.details = "Addresses with the top byte 0xff are kernel-virtual, others are "
 		   "guest-physical. Reads of the kernel name the symbols that begin there and "
-		   "those that words point to.",
+		   "those that words point to. What changes while it is read is read again; "
+		   "\"stable\"\nin --json tells whether all bytes were there at one moment.",
 	.examples = "  glassbox read demo 0x1000 64\n"
 		    "  glassbox read demo init_task 256\n"
 		    "  glassbox read demo 0x400000 16 --pid 1\n"

@@ -45,8 +45,10 @@ const struct call *const call_table[] = {
 	&call_page,
 	&call_regions,
 	&call_search,
+	&call_delta,
 	/* exchange */
 	&call_dump,
+	&call_compare,
 	&call_isf,
 	&call_btf,
 	/* memory of the past */

@@ -10,6 +10,10 @@ extern const struct call call_mcode;
 /* call_disasm.c */
 extern const struct call call_disasm;
 
+/* call_delta.c */
+extern const struct call call_compare;
+extern const struct call call_delta;
+
 /* call_dump.c */
 extern const struct call call_btf;
 extern const struct call call_dump;

@@ -9,6 +9,9 @@ struct vm_spec;
 /* {name, pid, accel, accel_why, boot_ms, ready_ms}; NULL without memory. */
 json_t *run_document(const struct vm_start *start);
 
+/* Starts a VM, warm if the spec says so. Caller owns *ret. */
+struct error *run_start(const struct vm_spec *spec, struct vm_start **ret);
+
 /* Starts a VM, waits for a demo guest to be up, lets it live on its own. Caller owns *ret. */
 struct error *run_detached(const struct vm_spec *spec, json_t **ret);
 #endif

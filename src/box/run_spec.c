@@ -67,6 +67,7 @@ struct error *run_spec_init(const struct call_context *context, struct run_spec 
 		.forwards = ret->forwards,
 		.learn = call_bool(context, "learn") || call_bool(context, "offload"),
 		.offload = call_bool(context, "offload"),
+		.warm = call_bool(context, "warm"),
 		.no_plugin = call_bool(context, "no_plugin"),
 		.qemu_args = ret->qemu_args,
 		.isolation = isolation && !strcmp(isolation, "none") ? VM_ISOLATION_NONE

@@ -84,7 +84,7 @@ static struct error *run_foreground(const struct vm_spec *spec,
 				    const struct cli_options *options)
 {
 	AUTO(own_vm_start) struct vm_start *start = NULL;
-	TRY(vm_start(spec, &start));
+	TRY(run_start(spec, &start));
 	if (options->json) {
 		AUTO(own_json) json_t *document = run_document(start);
 		TRY(cli_print(call_find("run"), document, true, stdout));

@@ -7,7 +7,8 @@
 #include "guest/inferred.h"
 #include "guest/internal.h"
 
-enum { PATH_MAX_BYTES = 256, TEXT_PIECE = 256, LIST_STEPS_MAX = 8 << 20 };
+/* STABLE_LOOKS: second looks at what goes over several pages. */
+enum { STABLE_LOOKS = 4, PATH_MAX_BYTES = 256, TEXT_PIECE = 256, LIST_STEPS_MAX = 8 << 20 };
 
 static bool type_is_signed(const struct btf *btf, uint32_t id)
 {
@@ -131,9 +132,22 @@ static void count_fault(struct guest *guest, uint64_t gva)
 			       (unsigned long long)gva);
 }
 
+/* What lies on one page is taken as it comes: its reader checks it. What goes over several is
+ * read until it stood still, and what never does is told. */
 bool guest_read(struct guest *guest, uint64_t gva, void *to, size_t length_bytes)
 {
-	if (guest_space_read(&guest->kernel, gva, to, length_bytes))
+	enum stable_result got = STABLE_YES;
+	if ((gva & (PHYS_PAGE_SIZE - 1)) + length_bytes > PHYS_PAGE_SIZE)
+		got = guest_space_read_stable(&guest->kernel, gva, to, length_bytes,
+					      STABLE_LOOKS, NULL);
+	else if (!guest_space_read(&guest->kernel, gva, to, length_bytes))
+		got = STABLE_SHORT;
+	if (got == STABLE_TORN && !guest->torn++)
+		guest_add_note(
+			guest,
+			"%zu bytes at kernel address 0x%llx changed while they were read",
+			length_bytes, (unsigned long long)gva);
+	if (got != STABLE_SHORT)
 		return true;
 	count_fault(guest, gva);
 	memset(to, 0, length_bytes);

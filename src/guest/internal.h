@@ -69,6 +69,7 @@ struct guest {
 	VEC(char *) doubts;
 	VEC(char *) notes;
 	unsigned faults;
+	unsigned torn; /* reads that changed under way since guest_begin */
 	uint64_t steps;
 	int64_t deadline_ns;
 	bool out_of_budget;

@@ -83,7 +83,7 @@ void guest_begin(struct guest *guest)
 	guest_space_flush(&guest->kernel);
 	module_symbols_destroy(guest->module_symbols);
 	guest->module_symbols = NULL;
-	guest->faults = 0;
+	guest->faults = guest->torn = 0;
 	guest->steps = 0;
 	guest->out_of_budget = false;
 	guest->deadline_ns = guest_clock_ns() + budget_ns;

@@ -171,6 +171,24 @@ size_t guest_space_read_some(struct guest_space *space, uint64_t gva, void *to,
 	return done;
 }
 
+static size_t read_some(void *space, uint64_t gva, void *to, size_t length_bytes)
+{
+	return guest_space_read_some(space, gva, to, length_bytes);
+}
+
+enum stable_result guest_space_read_stable(struct guest_space *space, uint64_t gva, void *to,
+					   size_t length_bytes, unsigned looks,
+					   size_t *done_ret)
+{
+	struct stable_source source = { read_some, space };
+	if (space->mem->is_live)
+		return stable_read(&source, gva, to, length_bytes, looks, done_ret);
+	size_t done = guest_space_read_some(space, gva, to, length_bytes);
+	if (done_ret)
+		*done_ret = done;
+	return done == length_bytes ? STABLE_YES : STABLE_SHORT;
+}
+
 bool guest_space_read(struct guest_space *space, uint64_t gva, void *to, size_t length_bytes)
 {
 	return guest_space_read_some(space, gva, to, length_bytes) == length_bytes;

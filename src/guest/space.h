@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/stable.h"
 struct phys_mem;
 
 enum guest_paging {
@@ -76,6 +78,12 @@ bool guest_space_read(struct guest_space *space, uint64_t gva, void *to, size_t 
 /* Copies as much as there is before the first missing page; returns how much. */
 size_t guest_space_read_some(struct guest_space *space, uint64_t gva, void *to,
 			     size_t length_bytes);
+
+/* The same, and says whether all bytes were there at one moment (base/stable.h), as far as the
+ * translations of this question hold. *done_ret may be NULL. */
+enum stable_result guest_space_read_stable(struct guest_space *space, uint64_t gva, void *to,
+					   size_t length_bytes, unsigned looks,
+					   size_t *done_ret);
 
 /* Physical address of a leaf entry's page; 4 MiB pages keep bits 32-39 in bits 13-20. */
 uint64_t guest_space_leaf(const struct guest_space *space, uint64_t entry, uint64_t page_bytes);

@@ -11,6 +11,7 @@
 static const struct dump_format *const formats[] = {
 	&dump_lime,
 	&dump_elf,
+	&dump_snapshot,
 	&dump_raw,
 };
 

@@ -1,6 +1,6 @@
-/* Memory dumps as guest-physical memory: raw, LiME, ELF core, QEMU's own files. A format is a
- * pure function from the file's bytes to a list of pieces, one source file dump_NAME.c each;
- * dump.c tries them in order and takes raw when none fits. Thread: any. */
+/* Memory dumps as guest-physical memory: raw, LiME, ELF core, snapshots, QEMU's own files. A
+ * format is a pure function from the file's bytes to a list of pieces, one source file
+ * dump_NAME.c each; dump.c tries them in order and takes raw when none fits. Thread: any. */
 #ifndef VM_DUMP_H
 #define VM_DUMP_H
 #include <stdbool.h>
@@ -35,6 +35,7 @@ struct dump_format {
 /* ORDER dump formats: one line per format here and in dump.c. */
 extern const struct dump_format dump_lime;
 extern const struct dump_format dump_elf;
+extern const struct dump_format dump_snapshot;
 extern const struct dump_format dump_raw;
 
 /* Adds a piece to a layout. */

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/error.h"
@@ -56,12 +58,53 @@ static char *output_of(const char *path, const char *arg)
 	return NULL;
 }
 
-static bool try_binary(const char *path, const char *why, struct qemu_binary *ret)
+/* Versions of programs that were asked already: starting one takes longer than a warm guest
+ * may. */
+static struct known {
+	dev_t dev;
+	ino_t inode;
+	struct timespec changed;
+	struct qemu_binary version;
+} known[4];
+static unsigned n_known;
+static pthread_mutex_t known_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct known *find_known(const struct stat *file)
 {
-	if (access(path, X_OK))
+	for (unsigned i = 0; i < n_known && i < 4; i++)
+		if (known[i].dev == file->st_dev && known[i].inode == file->st_ino &&
+		    known[i].changed.tv_sec == file->st_mtim.tv_sec &&
+		    known[i].changed.tv_nsec == file->st_mtim.tv_nsec)
+			return &known[i];
+	return NULL;
+}
+
+static bool ask_version(const char *path, struct qemu_binary *ret)
+{
+	struct stat file;
+	if (stat(path, &file))
 		return false;
+	pthread_mutex_lock(&known_lock);
+	const struct known *before = find_known(&file);
+	bool found = before != NULL;
+	if (found)
+		*ret = before->version;
+	pthread_mutex_unlock(&known_lock);
+	if (found)
+		return true;
 	AUTO(own_free) char *text = output_of(path, "--version");
 	if (!text || !qemu_parse_version(text, ret))
+		return false;
+	pthread_mutex_lock(&known_lock);
+	known[n_known++ % 4] = (struct known){ file.st_dev, file.st_ino, file.st_mtim, *ret };
+	known[(n_known - 1) % 4].version.path = NULL;
+	pthread_mutex_unlock(&known_lock);
+	return true;
+}
+
+static bool try_binary(const char *path, const char *why, struct qemu_binary *ret)
+{
+	if (access(path, X_OK) || !ask_version(path, ret))
 		return false;
 	ret->path = strdup(path);
 	ret->why = why;

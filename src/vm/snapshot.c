@@ -185,7 +185,7 @@ static struct error *finish_paused(struct take *take)
 {
 	struct snapshot_stats *stats = &take->stats;
 	struct pause_params params = { .needs_monitor =
-					       take->params && take->params->while_paused,
+					       take->params && take->params->needs_monitor,
 				       .while_paused = copy_paused,
 				       .user = take };
 	struct error *err = pause_run(take->snapshot->vm, &params, &stats->pause);
@@ -228,35 +228,62 @@ static bool add_page(struct dirty_pages *pages, uint64_t gpa)
 	return VEC_PUSH(&pages->runs, run);
 }
 
-static bool page_differs(struct phys_mem *a, struct phys_mem *b, uint64_t gpa)
+/* A page's bytes: where they are mapped, else a copy in buffer; NULL if there is no page. */
+static const uint8_t *page_at(struct phys_mem *mem, uint64_t gpa, uint8_t *buffer)
 {
-	uint8_t left[PHYS_PAGE_SIZE], right[PHYS_PAGE_SIZE];
-	bool in_a = phys_mem_read(a, gpa, left, sizeof(left));
-	bool in_b = phys_mem_read(b, gpa, right, sizeof(right));
-	if (in_a && in_b)
-		return memcmp(left, right, sizeof(left)) != 0;
-	return in_a ? !all_zeros(left) : in_b && !all_zeros(right);
+	const uint8_t *mapped = phys_mem_at(mem, gpa, PHYS_PAGE_SIZE);
+	if (mapped)
+		return mapped;
+	return phys_mem_read(mem, gpa, buffer, PHYS_PAGE_SIZE) ? buffer : NULL;
 }
 
-/* Next page at or after gpa that holds data in either memory. */
-static bool next_page(struct phys_mem *a, struct phys_mem *b, uint64_t gpa, uint64_t *ret)
+/* One of two memories that are walked side by side, with the run of data it is in. Finding a
+ * run's end takes time in proportion to its length: it is asked for once. */
+struct walk {
+	struct phys_mem *mem;
+	uint64_t start, end; /* the run: at or after where the walk is */
+	bool ended;
+};
+
+static void walk_to(struct walk *walk, uint64_t gpa)
 {
-	uint64_t start_a, start_b, end;
-	bool in_a = phys_mem_next_data(a, gpa, &start_a, &end);
-	bool in_b = phys_mem_next_data(b, gpa, &start_b, &end);
-	if (!in_a && !in_b)
-		return false;
-	*ret = !in_b || (in_a && start_a < start_b) ? start_a : start_b;
-	return true;
+	if (walk->ended || gpa < walk->end)
+		return;
+	if (!phys_mem_next_data(walk->mem, gpa, &walk->start, &walk->end)) {
+		walk->ended = true;
+		walk->start = walk->end = UINT64_MAX;
+	}
+	walk->start -= walk->start % PHYS_PAGE_SIZE;
+}
+
+/* Outside of data a page is zeros, and so it need not be touched. */
+static const uint8_t *walk_page(const struct walk *walk, uint64_t gpa, uint8_t *buffer)
+{
+	return gpa >= walk->start && gpa < walk->end ? page_at(walk->mem, gpa, buffer) : NULL;
+}
+
+static bool page_differs(const struct walk *a, const struct walk *b, uint64_t gpa)
+{
+	uint8_t left_copy[PHYS_PAGE_SIZE], right_copy[PHYS_PAGE_SIZE];
+	const uint8_t *left = walk_page(a, gpa, left_copy);
+	const uint8_t *right = walk_page(b, gpa, right_copy);
+	if (left && right)
+		return memcmp(left, right, PHYS_PAGE_SIZE) != 0;
+	return left ? !all_zeros(left) : right && !all_zeros(right);
 }
 
 struct error *snapshot_diff(struct phys_mem *a, struct phys_mem *b, struct dirty_pages *ret)
 {
+	struct walk left = { .mem = a }, right = { .mem = b };
 	ret->runs.count = ret->n_pages = 0;
-	for (uint64_t gpa = 0; next_page(a, b, gpa, &gpa); gpa += PHYS_PAGE_SIZE) {
-		gpa -= gpa % PHYS_PAGE_SIZE;
-		if (page_differs(a, b, gpa) && !add_page(ret, gpa))
+	for (uint64_t gpa = 0;; gpa += PHYS_PAGE_SIZE) {
+		walk_to(&left, gpa);
+		walk_to(&right, gpa);
+		uint64_t next = left.start < right.start ? left.start : right.start;
+		if (left.ended && right.ended)
+			return NULL;
+		gpa = next > gpa ? next : gpa;
+		if (page_differs(&left, &right, gpa) && !add_page(ret, gpa))
 			return error_create(ERR_MEMORY, "no memory for a list of pages");
 	}
-	return NULL;
 }

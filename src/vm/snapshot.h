@@ -34,8 +34,11 @@ struct snapshot_stats {
 };
 
 struct snapshot_params {
-	/* Called while QEMU has stopped the guest, after the copy; NULL: nothing, and QEMU's
-	 * monitor is not needed. An error ends the snapshot, after the guest was let go. */
+	/* QEMU itself has to stop the guest, because while_paused asks it for something. */
+	bool needs_monitor;
+	/* Called while the guest stands still, after the copy; NULL: nothing. qmp is NULL
+	 * unless the monitor was needed, or the only way. An error ends the snapshot, after the
+	 * guest was let go. */
 	struct error *(*while_paused)(void *user, struct qmp *qmp);
 	void *user;
 	const struct dirty_pages **changed_ret; /* pages copied while paused; or NULL */

@@ -22,7 +22,6 @@
 
 OWN_DECLARE(own_json, json_t *, json_decref)
 
-#define SNAPSHOT_MAGIC 0x3150414e53584247ull /* "GBXSNAP1" */
 #define SNAPSHOT_VERSION 1u
 #define HEADER_BYTES 4096u
 #define JSON_LIMIT (1u << 20)
@@ -192,8 +191,10 @@ static struct error *write_head(struct save *save, struct out_file *file, uint64
 	struct stat info;
 	if (fstat(save->state_fd, &info))
 		return error_system(errno, "cannot look at the device state");
-	AUTO(own_free)
-	char *json = json_dumps(json_object_get(vm_document(save->vm), "spec"), JSON_COMPACT);
+	const json_t *document = vm_document(save->vm);
+	AUTO(own_json) json_t *kept = json_deep_copy(json_object_get(document, "spec"));
+	json_object_set(kept, "layout", json_object_get(document, "layout"));
+	AUTO(own_free) char *json = kept ? json_dumps(kept, JSON_COMPACT) : NULL;
 	if (!json)
 		return error_create(ERR_BAD_DATA, "vm.json does not say what machine it is");
 	struct snapshot_header header = { .magic = SNAPSHOT_MAGIC,
@@ -262,9 +263,11 @@ struct error *snapshot_save(struct vm *vm, const char *path, struct snapshot_sta
 	AUTO(own_snapshot) struct snapshot *snapshot = NULL;
 	TRY(open_ram(&save));
 	TRY(snapshot_create(vm, &snapshot));
-	TRY(snapshot_take(
-		snapshot,
-		&(struct snapshot_params){ .while_paused = save_devices, .user = &save }, ret));
+	TRY(snapshot_take(snapshot,
+			  &(struct snapshot_params){ .needs_monitor = true,
+						     .while_paused = save_devices,
+						     .user = &save },
+			  ret));
 	return write_file(&save, snapshot_memory(snapshot), path);
 }
 

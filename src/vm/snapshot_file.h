@@ -13,9 +13,11 @@ struct qmp;
 struct vm;
 
 /*   0   struct snapshot_header
- *   4K  JSON, then the device state as QEMU wrote it
- *   ram_offset  the RAM file, holes for zeros
+ *   4K  JSON (the spec, and where RAM lies in guest addresses), then the device state as QEMU
+ * wrote it ram_offset  the RAM file, holes for zeros
  */
+#define SNAPSHOT_MAGIC 0x3150414e53584247ull /* "GBXSNAP1" */
+
 struct snapshot_header {
 	uint64_t magic, version;
 	uint64_t json_bytes, state_offset, state_bytes;

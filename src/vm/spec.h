@@ -28,6 +28,7 @@ struct vm_spec {
 	const char *const *forwards; /* "tcp::2222-:22", ends with NULL; implies net */
 	bool learn, offload; /* fail without the plugin; it is loaded anyway where it can be */
 	bool no_plugin;
+	bool warm; /* from a copy of the same demo guest: see warm.h; vm_start does not look */
 	const char *restore; /* state file of a snapshot to start from, or NULL */
 	const char *const *qemu_args; /* passed through, ends with NULL; or NULL */
 	enum vm_isolation isolation;

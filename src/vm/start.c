@@ -32,6 +32,7 @@ struct vm_start {
 	char *name, *reason;
 	int fd;
 	pid_t pid;
+	bool is_restored;
 	enum qemu_accel accel;
 	const char *accel_why;
 	double boot_ms, ready_ms;
@@ -497,6 +498,7 @@ struct error *vm_start(const struct vm_spec *spec, struct vm_start **ret)
 	TRY(error_alloc(1, sizeof(*start), &start));
 	start->fd = -1;
 	start->boot_ms = start->ready_ms = -1;
+	start->is_restored = spec->restore != NULL;
 	state_sweep();
 	TRY(launch(spec, start));
 	TRY(await_start(start));
@@ -522,6 +524,11 @@ const char *vm_start_accel(const struct vm_start *start)
 const char *vm_start_accel_why(const struct vm_start *start)
 {
 	return start->accel_why;
+}
+
+bool vm_start_is_restored(const struct vm_start *start)
+{
+	return start->is_restored;
 }
 
 int vm_start_fd(const struct vm_start *start)

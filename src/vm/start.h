@@ -27,6 +27,7 @@ const char *vm_start_name(const struct vm_start *start);
 pid_t vm_start_pid(const struct vm_start *start);
 const char *vm_start_accel(const struct vm_start *start); /* "tcg", "kvm" */
 const char *vm_start_accel_why(const struct vm_start *start);
+bool vm_start_is_restored(const struct vm_start *start); /* it did not boot */
 int vm_start_fd(const struct vm_start *start); /* readable: vm_start_poll has news */
 
 enum vm_news {

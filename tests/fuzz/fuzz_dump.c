@@ -22,5 +22,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	try_format(&dump_lime, bytes, size);
 	try_format(&dump_elf, bytes, size);
+	try_format(&dump_snapshot, bytes, size);
 	return 0;
 }
