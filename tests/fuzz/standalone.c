@@ -1,6 +1,7 @@
 /* Runs a fuzz target without libFuzzer: `fuzz_x ROUNDS FILE...` runs each file as it is, then
- * ROUNDS deterministic mutations of the files (of random bytes if there is none). So every
- * build exercises the decoders of outside bytes a little. */
+ * ROUNDS deterministic mutations of the files; without files ROUNDS times other random bytes,
+ * short more often than long. So every build exercises the decoders of outside bytes a little.
+ * FUZZ_SEED in the environment begins elsewhere. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,34 +36,49 @@ static size_t mutate(uint8_t *bytes, size_t size)
 	return next_random() % 8 ? size : next_random() % size;
 }
 
+static size_t random_bytes(uint8_t *bytes)
+{
+	size_t size = 1 + ((next_random() & 4095) >> next_random() % 12);
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)next_random();
+	return size;
+}
+
 static size_t load(const char *path, uint8_t *bytes)
 {
-	FILE *file = path ? fopen(path, "rb") : NULL;
-	if (!file) {
-		for (size_t i = 0; i < 4096; i++)
-			bytes[i] = (uint8_t)next_random();
-		return 4096;
-	}
+	FILE *file = fopen(path, "rb");
+	if (!file)
+		return 0;
 	size_t size = fread(bytes, 1, MAX_BYTES, file);
 	fclose(file);
 	return size;
 }
 
-int main(int argc, char **argv)
+static void run_files(char **paths, int n, long rounds, uint8_t *original, uint8_t *mutant)
 {
-	long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : 1000;
-	int n_files = argc > 2 ? argc - 2 : 1;
-	uint8_t *original = malloc(MAX_BYTES), *mutant = malloc(MAX_BYTES);
-	if (!original || !mutant)
-		return 1;
-	for (int i = 0; i < n_files; i++) {
-		size_t size = load(argc > 2 ? argv[2 + i] : NULL, original);
+	for (int i = 0; i < n; i++) {
+		size_t size = load(paths[i], original);
 		LLVMFuzzerTestOneInput(original, size);
-		for (long round = 0; round < rounds / n_files; round++) {
+		for (long round = 0; round < rounds / n; round++) {
 			memcpy(mutant, original, size);
 			LLVMFuzzerTestOneInput(mutant, mutate(mutant, size));
 		}
 	}
+}
+
+int main(int argc, char **argv)
+{
+	long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : 1000;
+	const char *start = getenv("FUZZ_SEED");
+	uint8_t *original = malloc(MAX_BYTES), *mutant = malloc(MAX_BYTES);
+	if (!original || !mutant)
+		return 1;
+	for (long i = start ? strtol(start, NULL, 10) : 0; i > 0; i--)
+		seed += next_random();
+	if (argc > 2)
+		run_files(argv + 2, argc - 2, rounds, original, mutant);
+	for (long round = 0; argc <= 2 && round < rounds; round++)
+		LLVMFuzzerTestOneInput(mutant, random_bytes(mutant));
 	printf("%ld rounds\n", rounds);
 	free(original);
 	free(mutant);

@@ -1,5 +1,6 @@
 """A guest that lies: damaged copies of a real guest's memory. Every question ends, with an answer or one line."""
 import json
+import os
 import random
 import re
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 
 import pytest
 
-from guest_lab import CACHE, GLASSBOX, Guest, glassbox
+from guest_lab import CACHE, GLASSBOX, TOP, Guest, glassbox
 
 CALLS = ["ps", "threads", "tree", "files", "sockets", "lsmod", "mounts", "dmesg", "irqs", "cgroups", "kernel",
          "namespaces", "cpus", "slabs", "timers", "cached", "status", "maps 1", "env 1", "stack 1", "ps --hidden"]
@@ -146,3 +147,16 @@ def test_random_damage(copy, seed):
         address = dice.choice(places) + 8 * dice.randrange(400)
         copy.store(address, dice.choice([0, dice.getrandbits(64), dice.choice(places) + 8 * dice.randrange(400)]))
     copy.check()
+
+
+@pytest.mark.parametrize("seed", ["1", pytest.param("2", marks=pytest.mark.full), pytest.param("3", marks=pytest.mark.full)])
+def test_every_walker_while_memory_lies(dump, seed):
+    """A fuzz target over the real dump: what walkers read is changed under them, page tables included."""
+    program = TOP / "build" / "tests" / "fuzz" / "fuzz_walkers"
+    if not program.exists():
+        pytest.skip("this build has no fuzz programs")
+    done = subprocess.run([program, "1500"], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "GLASSBOX_FUZZ_DUMP": str(dump), "FUZZ_SEED": seed})
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = dict(re.findall(r"^([a-z ]+): (\d+) rows", done.stderr, re.M))
+    assert int(rows["tasks"]) > 60 and int(rows["mounts"]) > 10 and int(rows["log"]) > 100
