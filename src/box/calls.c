@@ -15,6 +15,9 @@ const struct call *const call_table[] = {
 	&call_stop,
 	&call_snapshot,
 	&call_restore,
+	&call_snapshots,
+	&call_forget,
+	&call_audit_log,
 	/* introspection */
 	&call_ps,
 	&call_threads,

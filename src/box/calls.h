@@ -3,6 +3,9 @@
 #define BOX_CALLS_H
 #include "box/call.h"
 
+/* call_audit_log.c */
+extern const struct call call_audit_log;
+
 /* call_bench.c */
 extern const struct call call_bench;
 /* call_mcode.c */
@@ -61,8 +64,10 @@ extern const struct call call_search;
 /* call_bench.c */
 
 /* call_snapshot.c */
+extern const struct call call_forget;
 extern const struct call call_restore;
 extern const struct call call_snapshot;
+extern const struct call call_snapshots;
 
 /* call_program.c */
 extern const struct call call_demo;

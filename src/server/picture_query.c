@@ -62,6 +62,18 @@ static struct error *read_slice(const char *text, struct picture_query *query)
 	return !*text || viz_slice_parse(text, query->slice) ? NULL : bad("slice", text);
 }
 
+static struct error *read_sphere(const char *text, struct picture_query *query)
+{
+	char rest;
+	struct viz_vec *s = &query->sphere;
+	if (!*text)
+		return NULL;
+	bool ok = sscanf(text, "%f,%f,%f,%f%c", &s->x, &s->y, &s->z, &s->w, &rest) == 4 &&
+		  fabsf(s->x) < 1e7f && fabsf(s->y) < 1e7f && fabsf(s->z) < 1e7f &&
+		  fabsf(s->w) < 1e7f;
+	return ok ? NULL : bad("sphere", text);
+}
+
 /* Unknown names are left out: the page may know newer ones. */
 static struct error *read_hidden(const char *text, struct picture_query *query)
 {
@@ -139,7 +151,7 @@ struct error *picture_query_parse(const char *text, struct picture_query *ret)
 			{ "opacity", read_opacity }, { "slice", read_slice },
 			{ "hidden", read_hidden },   { "pid", read_pid },
 			{ "focus", read_ranges },    { "pick", read_pick },
-			{ "draft", read_draft } };
+			{ "draft", read_draft },     { "sphere", read_sphere } };
 	*ret = (struct picture_query){ .camera = { .yaw = 38, .pitch = 27 },
 				       .width = 640,
 				       .height = 360,

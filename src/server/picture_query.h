@@ -14,6 +14,7 @@ struct picture_query {
 	uint32_t width, height, mode;
 	float explode, opacity;
 	float slice[3][2]; /* fractions of each axis */
+	struct viz_vec sphere; /* voxels; w: radius, 0: none, below 0: its inside is kept */
 	uint32_t hidden_kinds; /* bit per kind */
 	int64_t pid; /* -1: none */
 	struct {

@@ -255,6 +255,7 @@ static void aim(const struct picture_query *query, struct studio *studio, struct
 	if (query->is_draft)
 		view->lod_bias = 0.5f;
 	viz_view_slice(view, query->slice, side);
+	view->sphere = query->sphere;
 	viz_view_aim(view, &query->camera);
 }
 

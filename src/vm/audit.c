@@ -16,6 +16,7 @@
 
 #define LOG_LIMIT (1 << 20)
 #define ARGS_LIMIT 2048u
+#define READ_LIMIT (1 << 19)
 
 static void complain_once(const char *path)
 {
@@ -97,4 +98,37 @@ void audit_write(const struct audit_entry *entry)
 			append(own, line);
 	}
 	error_destroy(err);
+}
+
+/* Adds the lines of text, newest last, to list. */
+static void add_lines(char *text, json_t *list)
+{
+	for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+		json_t *entry = json_loadb(line, (size_t)(end - line), 0, NULL);
+		if (json_is_object(entry))
+			json_array_append(list, entry);
+		json_decref(entry);
+	}
+}
+
+struct error *audit_read(const char *vm, uint64_t most, json_t **ret)
+{
+	AUTO(own_free) char *path = NULL;
+	AUTO(own_free) char *text = calloc(1, READ_LIMIT + 1);
+	TRY(state_path(vm, "audit.log", &path));
+	AUTO(own_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (!text)
+		return error_create(ERR_MEMORY, "no memory for the audit log");
+	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	off_t from = size > READ_LIMIT ? size - READ_LIMIT : 0;
+	ssize_t got = fd < 0 ? 0 : pread(fd, text, READ_LIMIT, from);
+	if (got < 0)
+		return error_system(errno, "cannot read %s", path);
+	json_t *list = json_array();
+	char *first = from ? strchr(text, '\n') : NULL;
+	add_lines(first ? first + 1 : text, list);
+	while (json_array_size(list) > most)
+		json_array_remove(list, 0);
+	*ret = list;
+	return NULL;
 }

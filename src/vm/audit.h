@@ -5,6 +5,8 @@
 #define VM_AUDIT_H
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
+struct error;
 
 struct audit_entry {
 	const char *user; /* who asked over the network, or NULL: the user of this process */
@@ -17,4 +19,8 @@ struct audit_entry {
 
 /* Never fails: a log that cannot be written is reported once on stderr. */
 void audit_write(const struct audit_entry *entry);
+
+/* The last entries of a VM's log, oldest first: objects as the log has them. Lines that are not
+ * whole are left out. Caller owns *ret. */
+struct error *audit_read(const char *vm, uint64_t most, json_t **ret);
 #endif

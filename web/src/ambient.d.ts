@@ -2,6 +2,7 @@ declare module "glassbox-tables" {
 	export const HILBERT_OCTANT: number[][];
 	export const HILBERT_NEXT: number[][];
 }
+declare module "novnc/core/rfb.js";
 declare module "xterm";
 declare module "xterm/lib/addons/fit/fit";
 declare module "*.wgsl" {

@@ -58,7 +58,7 @@ export function debounce(f, pauseMs) {
 	};
 }
 
-const icons = { pause: "M3 2h4v12H3zM9 2h4v12H9z", resume: "M4 2l10 6-10 6z", reset: "M8 3a5 5 0 1 0 5 5h-2a3 3 0 1 1-3-3v2l4-3-4-3z", stop: "M3 3h10v10H3z" };
+const icons = { pause: "M3 2h4v12H3zM9 2h4v12H9z", resume: "M4 2l10 6-10 6z", reset: "M8 3a5 5 0 1 0 5 5h-2a3 3 0 1 1-3-3v2l4-3-4-3z", stop: "M3 3h10v10H3z", beside: "M1 4h6v8H1zM9 4h6v8H9z" };
 
 /** @param {keyof typeof icons} name */
 export function icon(name) {

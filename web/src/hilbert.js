@@ -101,3 +101,13 @@ export function boundsOf(order, first, end) {
 	}
 	return { low, high };
 }
+
+/**
+ * The voxel of one byte.
+ * @param {number} order
+ * @param {number} address
+ */
+export function voxelBox(order, address) {
+	const cube = cubeAt(order, address, 0);
+	return { low: [cube.x, cube.y, cube.z], high: [cube.x + 1, cube.y + 1, cube.z + 1] };
+}

@@ -1,74 +1,94 @@
 // @ts-check
-/** The 3D view: follows a VM's pages, draws them, and lets a person look around. Draws with WebGPU, or shows pictures
- * that the server draws when the browser cannot. */
-import { between, cameraFrom, cameraText, fit, project, vectors } from "./camera.js";
+/** The 3D view: guests side by side in one scene, a camera, and a person who looks around. Draws with WebGPU, or shows
+ * pictures that the server draws when the browser cannot. Input is in controls.js, lines and labels in overlay.js. */
+import { between, cameraFrom, cameraText, fit, vectors } from "./camera.js";
+import { Controls } from "./controls.js";
 import { debounce, h } from "./dom.js";
-import { boundsOf, cubeAt } from "./hilbert.js";
-import { ownerSlot } from "./palette.js";
+import { clock, GuestView } from "./guestview.js";
+import { boundsOf, voxelBox } from "./hilbert.js";
+import { nearBlocks } from "./near.js";
+import { Overlay } from "./overlay.js";
+import { PAGE } from "./pages.js";
 import { FLAG_AO, FLAG_EDGES, FLAG_SELECT, openDevice, Renderer } from "./renderer.js";
-import { NONE, PAGE_DATA, PAGE_HIDDEN, PAGE_SELECTED, Scene } from "./scene.js";
-import { set, view, watch } from "./store.js";
-import { PageStream } from "./stream.js";
+import { NONE } from "./scene.js";
 import { ServerPicture } from "./serverpicture.js";
+import { settings } from "./settings.js";
+import { set, shownVms, view, watch } from "./store.js";
 
-const PAGE = 4096;
-const HAS_DATA = 1 << 8;
-const HAS_BYTES = 1 << 9;
-const FRAME_MS = 1000 / 30;
-const MOVE_KEYS = new Set(["w", "a", "s", "d", "q", "e", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "+", "-"]);
+const FLIGHT_MS = 900;
+const BETWEEN_GUESTS = 0.2; // of the largest side
+const NEAREST = 1.5; // voxels: a byte then fills the view
+const FARTHEST = 60000;
+const BYTE_DISTANCE = 14; // some hundred bytes are in view
 
-/** @typedef {{ start: number, end: number, text: string, colour?: string }} Label */
+/** @typedef {import("./pages.js").Range} Range */
+/** @typedef {{ vm: string, page: number, byte: number, address: number, isExact: boolean, kind: any, owner: number }} Hit */
+
+/**
+ * @typedef {object} Events
+ * @property {(guest: GuestView) => void} hello
+ * @property {(guest: GuestView, state: any) => void} state
+ * @property {(guest: GuestView) => void} changed
+ * @property {(hit: Hit | null, x: number, y: number) => void} hovered
+ * @property {(hud: any) => void} hud
+ */
 
 export class Landscape {
 	/**
 	 * @param {HTMLElement} root
-	 * @param {{ picked: (hit: any) => void, hovered: (hit: any, x: number, y: number) => void,
-	 * hello: (hello: any) => void, state: (state: any) => void, hud: (hud: any) => void, counts: () => void }} events
+	 * @param {Events} events
 	 */
 	constructor(root, events) {
 		this.root = root;
 		this.events = events;
-		this.canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { class: "volume", tabindex: "0",
+		this.canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { class: "volume", tabindex: "0", role: "application",
 			"aria-label": "Memory of the guest in three dimensions. Arrow keys turn, plus and minus zoom, W A S D move, F shows all." }));
-		this.overlay = /** @type {HTMLCanvasElement} */ (h("canvas", { class: "overlay" }));
 		this.message = h("div", { class: "message", role: "status" }, "Choose a VM, or start one.");
-		root.append(this.canvas, this.overlay, this.message);
+		root.append(this.canvas);
+		this.overlay = new Overlay(root);
+		root.append(this.message);
+		/** @type {Map<string, GuestView>} */
+		this.guests = new Map();
 		/** @type {import("./camera.js").Camera} */
 		this.camera = { yaw: 38, pitch: 27, distance: 2000, target: [256, 256, 256] };
-		/** @type {any[]} */
-		this.kinds = [];
-		/** @type {Label[]} */
-		this.labels = [];
-		/** @type {{ start: number, end: number }[]} */
-		this.selection = [];
 		this.hovered = NONE;
+		this.hoveredVm = "";
 		this.drawing = false;
 		this.scale = 1;
 		this.lodBias = 0;
 		this.frameMs = 0;
-		this.dirtyPerSecond = 0;
-		this.keys = new Set();
+		this.rate = { pages: 0, mb: 0, since: performance.now(), seen: 0, bytes: 0 };
 		this.needsFrame = true;
-		this.queue = /** @type {(() => void)[]} */ ([]);
 		this.saveCamera = debounce(() => set({ camera: cameraText(this.camera) }), 300);
-		this.bindInput();
-		watch(["mode", "explode", "opacity", "slice", "sphere"], () => this.redraw());
-		watch(["hidden"], () => this.relabel());
-		watch(["pid"], () => this.select([]));
-		watch(["vm"], () => this.open(view.vm));
+		this.preferSoon = debounce(() => this.prefer(), 150);
+		this.controls = new Controls(this.canvas, {
+			turn: (yaw, pitch) => this.moveCamera({ yaw: (this.camera.yaw + yaw) % 360, pitch: Math.max(-89, Math.min(89, this.camera.pitch + pitch)) }),
+			pan: (dx, dy) => this.pan(dx, dy),
+			zoom: (factor, x, y) => this.zoom(factor, x, y),
+			hover: (x, y) => this.hover(x, y),
+			leave: () => this.events.hovered(null, 0, 0),
+			click: (x, y, near) => this.click(x, y, near),
+			home: () => this.flyHome(),
+			wake: () => this.redraw(),
+		});
+		watch(["mode", "explode", "opacity", "slice", "sphere", "wire", "at"], () => this.redraw());
+		watch(["hidden"], () => this.forAll((guest) => guest.pages?.hide(view.hidden)));
+		watch(["pid"], () => this.choosePid());
+		watch(["vm", "beside"], () => this.open());
 		new ResizeObserver(() => this.redraw()).observe(root);
 	}
 
 	async start() {
-		const wanted = new URLSearchParams(location.search).get("draw");
+		const wanted = new URLSearchParams(location.search).get("draw") ?? settings.draw;
 		this.gpu = wanted === "server" ? null : await openDevice();
 		if (this.gpu) {
 			this.renderer = new Renderer(this.gpu.device, this.canvas);
 			if (this.gpu.isSoftware) this.scale = 0.35;
 			this.gpu.device.lost.then((/** @type {GPUDeviceLostInfo} */ info) => this.deviceLost(info));
 		} else {
-			this.picture = new ServerPicture(this.root, this.canvas);
+			this.picture = new ServerPicture(this.canvas);
 		}
+		this.open();
 		requestAnimationFrame((t) => this.tick(t));
 	}
 
@@ -79,12 +99,12 @@ export class Landscape {
 	async deviceLost(info) {
 		if (info.reason === "destroyed") return;
 		this.say("The GPU was lost; opening it again.");
-		this.scene = undefined;
+		for (const guest of this.guests.values()) guest.close();
+		this.guests.clear();
 		this.gpu = await openDevice();
 		if (!this.gpu) return;
 		this.renderer = new Renderer(this.gpu.device, this.canvas);
-		this.renderer.fillPalette(this.kinds);
-		this.open(view.vm);
+		this.open();
 	}
 
 	/** @param {string | null} text */
@@ -97,174 +117,124 @@ export class Landscape {
 		this.needsFrame = true;
 	}
 
-	// --- following a VM ---
+	// --- guests ---
 
-	/** @param {string | null} vm */
-	open(vm) {
-		this.stream?.close();
-		this.stream = undefined;
-		this.scene?.destroy();
-		this.scene = undefined;
-		this.queue = [];
-		this.labels = [];
-		this.redraw();
-		if (!vm) {
-			this.say("Choose a VM, or start one.");
-			return;
+	/** The guest that lists, questions and the inspector are about. */
+	get guest() {
+		return this.guests.get(view.vm ?? "");
+	}
+
+	/** @param {(guest: GuestView) => void} change */
+	forAll(change) {
+		for (const guest of this.guests.values()) {
+			change(guest);
+			guest.relabel();
 		}
-		this.say(`Reading the memory of ${vm} …`);
-		this.stream = new PageStream(vm, {
-			hello: (hello) => this.hello(hello),
-			pages: (payload) => this.queue.push(() => this.takePages(payload)),
-			coarse: (payload) => this.queue.push(() => this.takeCoarse(payload)),
-			state: (state) => this.takeState(state),
-			lost: (text) => this.say(`Lost contact with ${vm} (${text}); trying again.`),
+	}
+
+	/** Follows the VMs that are to be shown and lets go of others. */
+	open() {
+		if (this.gpu === undefined) return;
+		const wanted = shownVms();
+		for (const [vm, guest] of this.guests) {
+			if (wanted.includes(vm)) continue;
+			guest.close();
+			this.guests.delete(vm);
+		}
+		this.overlay.labels = [];
+		for (const vm of wanted) if (!this.guests.has(vm)) this.guests.set(vm, this.follow(vm));
+		this.arrange();
+		if (!view.vm) this.say("Choose a VM, or start one.");
+		else if (this.guest?.pages) this.greet(this.guest);
+		else this.say(`Reading the memory of ${view.vm} …`);
+		this.redraw();
+	}
+
+	/** @param {string} vm */
+	follow(vm) {
+		return new GuestView(vm, this.gpu?.device ?? null, {
+			hello: (guest) => this.greet(guest),
+			state: (guest, state) => this.takeState(guest, state),
+			lost: (guest, text) => guest.vm === view.vm && this.say(`Lost contact with ${vm} (${text}); trying again.`),
+			changed: (guest) => {
+				this.hasNews = true;
+				this.events.changed(guest);
+			},
 		});
-		this.stats = { pages: 0, since: performance.now(), bytes: 0 };
 	}
 
-	/** @param {any} hello */
-	hello(hello) {
-		this.queue = [];
-		this.kinds = hello.kinds;
-		this.topBytes = hello.top_bytes;
-		this.dirtySource = hello.dirty_source;
-		this.scene?.destroy();
-		this.hiddenKinds();
-		this.counts = new Uint32Array(this.kinds.length);
-		this.kindOf = new Uint8Array(hello.frames);
-		this.ownerOf = new Uint32Array(hello.frames);
-		this.hasData = new Uint8Array(hello.frames);
-		this.scene = this.gpu ? new Scene(this.gpu.device, hello.top_bytes) : undefined;
-		this.order = Math.max(4, Math.ceil(Math.log2(hello.top_bytes) / 3 - 1e-9));
-		this.renderer?.fillPalette(this.kinds);
-		this.camera = cameraFrom(view.camera) ?? this.fitted(0, hello.top_bytes);
-		this.events.hello(hello);
+	/** @param {GuestView} guest */
+	greet(guest) {
+		this.arrange();
+		this.renderer?.fillPalette(/** @type {any} */ (guest.pages?.kinds));
+		if (guest.vm !== view.vm) return;
+		if (guest.pages) guest.pages.pid = view.pid;
+		this.camera = cameraFrom(view.camera) ?? this.fitted(this.wholeScene());
+		this.events.hello(guest);
 		this.say(null);
+		this.preferSoon();
 		this.redraw();
 	}
 
-	/** @param {any} state */
-	takeState(state) {
-		this.events.state(state);
+	/**
+	 * @param {GuestView} guest
+	 * @param {any} state
+	 */
+	takeState(guest, state) {
+		this.events.state(guest, state);
+		if (guest.vm !== view.vm) return;
 		if (state.state === "gone") this.say(`The VM is gone: ${state.reason ?? "it ended"}. Waiting for it to come back.`);
-		else if (state.state !== "running") this.say(null);
+		else if (guest.pages) this.say(null);
 	}
 
-	hiddenKinds() {
-		const names = new Set(view.hidden.split(",").filter(Boolean));
-		this.hidden = this.kinds.map((/** @type {any} */ kind) => names.has(kind.name));
-	}
-
-	/**
-	 * The attribute word of a page.
-	 * @param {number} page
-	 * @param {boolean} hasData
-	 */
-	attributesOf(page, hasData) {
-		const kind = this.kindOf?.[page] ?? 0;
-		const owner = this.ownerOf?.[page] ?? 0;
-		const selected = view.pid !== null ? owner === view.pid : this.isSelected(page);
-		return kind | (ownerSlot(owner) << 8) | (hasData ? PAGE_DATA : 0) | (this.hidden?.[kind] ? PAGE_HIDDEN : 0) |
-			(selected ? PAGE_SELECTED : 0);
-	}
-
-	/** @param {number} page */
-	isSelected(page) {
-		const at = page * PAGE;
-		let low = 0;
-		let high = this.selection.length;
-		while (low < high) {
-			const middle = (low + high) >> 1;
-			if (this.selection[middle].end <= at) low = middle + 1;
-			else high = middle;
-		}
-		return low < this.selection.length && this.selection[low].start <= at;
-	}
-
-	/** @param {DataView} payload */
-	takeCoarse(payload) {
-		const count = payload.getUint32(0, true);
-		for (let i = 0, at = 4; i < count; i++, at += 16) {
-			const page = payload.getUint32(at, true);
-			this.learn(page, payload.getUint32(at + 4, true), payload.getUint32(at + 8, true));
-			this.scene?.change(page, this.attributesOf(page, this.hasData?.[page] === 1), 0, null, payload.getUint32(at + 12, true));
-		}
-		this.changed();
-	}
-
-	/**
-	 * Takes in what a page is for.
-	 * @param {number} page
-	 * @param {number} word
-	 * @param {number} owner
-	 */
-	learn(page, word, owner) {
-		if (!this.kindOf || !this.ownerOf || !this.hasData || !this.counts) return;
-		const kind = word & 31;
-		if (this.kindOf[page]) this.counts[this.kindOf[page]]--;
-		this.counts[kind]++;
-		this.kindOf[page] = kind;
-		this.ownerOf[page] = owner;
-		this.hasData[page] = word & HAS_DATA ? 1 : 0;
-	}
-
-	/** @param {DataView} payload */
-	takePages(payload) {
-		const count = payload.getUint32(0, true);
-		const now = this.clock();
-		for (let i = 0, at = 4; i < count; i++) {
-			const page = payload.getUint32(at, true);
-			const word = payload.getUint32(at + 4, true);
-			const ago = payload.getUint32(at + 12, true);
-			this.learn(page, word, payload.getUint32(at + 8, true));
-			at += 16;
-			const bytes = word & HAS_BYTES ? new Uint8Array(payload.buffer, payload.byteOffset + at, PAGE) : null;
-			if (bytes) at += PAGE;
-			const written = ago === NONE ? 0 : Math.max(1, now - ago);
-			this.scene?.change(page, this.attributesOf(page, (word & HAS_DATA) !== 0), written, bytes, bytes ? NONE : 0);
-		}
-		if (this.stats) this.stats.pages += count;
-		this.changed();
-	}
-
-	changed() {
-		this.hasNews = true;
-		this.events.counts();
-	}
-
-	/** News are drawn at once by a fast GPU; a slow one gets some rest between two pictures. */
-	drawNews() {
-		const rest = this.frameMs > 100 ? Math.min(5000, this.frameMs * 3) : 0;
-		if (!this.hasNews || performance.now() - (this.drawnAt ?? 0) < rest) return;
-		this.hasNews = false;
-		this.redraw();
-	}
-
-	/** A clock in milliseconds for the heat of pages; never 0. */
-	clock() {
-		return Math.round(performance.now()) + 100000;
-	}
-
-	/** Sends the attributes of all pages again: other kinds are hidden, or others are selected. */
-	relabel() {
-		this.hiddenKinds();
-		const scene = this.scene;
-		if (!scene || !this.hasData) return;
-		for (let page = 0; page < scene.nFrames; page++) {
-			const attributes = this.attributesOf(page, this.hasData[page] === 1);
-			if (attributes !== scene.attributes[page]) scene.change(page, attributes, scene.written[page], null, NONE);
-		}
-		this.changed();
+	/** Puts the guests side by side. */
+	arrange() {
+		const order = shownVms();
+		const sides = order.map((vm) => this.guests.get(vm)).map((guest) => (guest?.pages ? guest.side : 0));
+		const gap = Math.max(0, ...sides) * BETWEEN_GUESTS;
+		let x = 0;
+		order.forEach((vm, i) => {
+			const guest = this.guests.get(vm);
+			if (!guest) return;
+			guest.offset = [x, 0, 0];
+			if (sides[i]) x += sides[i] * (1 + view.explode / 100) + gap;
+		});
 	}
 
 	/**
 	 * Lights these ranges up; with none, the selected process's pages.
-	 * @param {{ start: number, end: number }[]} ranges
+	 * @param {Range[]} ranges
 	 */
 	select(ranges) {
-		this.selection = [...ranges].sort((a, b) => a.start - b.start);
-		this.relabel();
+		this.guest?.pages?.select(ranges);
+		this.guest?.relabel();
+	}
+
+	choosePid() {
+		this.forAll((guest) => {
+			if (!guest.pages) return;
+			guest.pages.select([]);
+			guest.pages.pid = guest.vm === view.vm ? view.pid : null;
+		});
+	}
+
+	/** @param {any[] | null} rows   of the facts table `regions`; null: now */
+	showPast(rows) {
+		this.guest?.pages?.showPast(rows);
+		this.guest?.relabel();
+	}
+
+	/** @param {import("./overlay.js").Label[]} labels */
+	setLabels(labels) {
+		this.overlay.labels = labels;
+		this.redraw();
+	}
+
+	/** @param {number | null} address   of a byte to outline */
+	mark(address) {
+		if (this.overlay.marked === address) return;
+		this.overlay.marked = address;
+		this.drawOverlay();
 	}
 
 	// --- the camera ---
@@ -273,45 +243,69 @@ export class Landscape {
 		return this.root.clientWidth / Math.max(1, this.root.clientHeight);
 	}
 
-	/**
-	 * @param {number} start
-	 * @param {number} end
-	 */
-	fitted(start, end) {
-		return fit(this.camera, boundsOf(this.order ?? 4, Math.floor(start / PAGE) * PAGE, Math.ceil(end / PAGE) * PAGE), this.aspect());
+	/** @param {{ low: number[], high: number[] }} box */
+	fitted(box) {
+		return fit(this.camera, box, this.aspect());
+	}
+
+	wholeScene() {
+		const low = [0, 0, 0];
+		const high = [16, 16, 16];
+		for (const guest of this.guests.values()) {
+			if (!guest.pages) continue;
+			const box = boundsOf(guest.order, 0, Math.ceil(guest.topBytes / PAGE) * PAGE);
+			for (let axis = 0; axis < 3; axis++) high[axis] = Math.max(high[axis], box.high[axis] * (1 + view.explode / 100) + guest.offset[axis]);
+		}
+		return { low, high };
 	}
 
 	/** @param {import("./camera.js").Camera} camera */
 	flyTo(camera) {
-		this.flight = { from: this.camera, to: camera, begin: performance.now() };
+		const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+		this.flight = { from: this.camera, to: camera, begin: performance.now(), ms: still ? 1 : FLIGHT_MS };
 		this.redraw();
 	}
 
 	flyHome() {
-		if (this.topBytes) this.flyTo(this.fitted(0, this.topBytes));
+		this.arrange();
+		if (this.guest?.pages) this.flyTo(this.fitted(this.wholeScene()));
 	}
 
-	/** @param {{ start: number, end: number }[]} ranges */
+	/** @param {Range[]} ranges */
 	flyToRanges(ranges) {
-		if (!ranges.length || !this.order) return;
+		const guest = this.guest;
+		if (!ranges.length || !guest?.pages) return;
 		const low = [Infinity, Infinity, Infinity];
 		const high = [-Infinity, -Infinity, -Infinity];
 		for (const range of ranges.slice(0, 2000)) {
-			const box = boundsOf(this.order, range.start, Math.max(range.end, range.start + PAGE));
+			const start = Math.floor(range.start / PAGE) * PAGE;
+			const box = boundsOf(guest.order, start, Math.max(Math.ceil(range.end / PAGE) * PAGE, start + PAGE));
 			for (let axis = 0; axis < 3; axis++) {
-				low[axis] = Math.min(low[axis], box.low[axis]);
-				high[axis] = Math.max(high[axis], box.high[axis]);
+				low[axis] = Math.min(low[axis], this.explodedAt(box.low[axis], axis, guest));
+				high[axis] = Math.max(high[axis], this.explodedAt(box.high[axis] - 1, axis, guest) + 1);
 			}
 		}
-		this.flyTo(fit(this.camera, { low, high }, this.aspect()));
+		this.flyTo(this.fitted({ low, high }));
 	}
 
 	/**
-	 * @param {number} dx
-	 * @param {number} dy pixels
+	 * Flies so near that single bytes can be told apart.
+	 * @param {number} address
 	 */
-	orbit(dx, dy) {
-		this.moveCamera({ yaw: (this.camera.yaw - dx * 0.35) % 360, pitch: Math.max(-89, Math.min(89, this.camera.pitch + dy * 0.35)) });
+	flyToByte(address) {
+		const guest = this.guest;
+		if (!guest?.pages) return;
+		const target = voxelBox(guest.order, address).low.map((v, axis) => this.explodedAt(v, axis, guest) + 0.5);
+		this.flyTo({ ...this.camera, target, distance: BYTE_DISTANCE });
+	}
+
+	/**
+	 * @param {number} v
+	 * @param {number} axis
+	 * @param {GuestView} guest
+	 */
+	explodedAt(v, axis, guest) {
+		return v + Math.floor(v / 128) * 128 * (view.explode / 100) + guest.offset[axis];
 	}
 
 	/**
@@ -324,139 +318,64 @@ export class Landscape {
 		this.moveCamera({ target: this.camera.target.map((t, i) => t - v.right[i] * dx * step + v.up[i] * dy * step) });
 	}
 
-	/** @param {number} factor */
-	zoom(factor) {
-		this.moveCamera({ distance: Math.max(3, Math.min(60000, this.camera.distance * factor)) });
+	/**
+	 * Towards or away from what lies at a pixel in the plane of the target.
+	 * @param {number} factor
+	 * @param {number} [x]
+	 * @param {number} [y]
+	 */
+	zoom(factor, x = this.root.clientWidth / 2, y = this.root.clientHeight / 2) {
+		const distance = Math.max(NEAREST, Math.min(FARTHEST, this.camera.distance * factor));
+		const v = vectors(this.camera, this.root.clientWidth, this.root.clientHeight);
+		const step = v.pixel * (this.camera.distance - distance);
+		const [dx, dy] = [x - this.root.clientWidth / 2, y - this.root.clientHeight / 2];
+		this.moveCamera({ distance, target: this.camera.target.map((t, i) => t + v.right[i] * dx * step - v.up[i] * dy * step) });
 	}
 
 	/** @param {Partial<import("./camera.js").Camera>} change */
 	moveCamera(change) {
 		this.flight = undefined;
 		this.camera = { ...this.camera, ...change };
+		this.moved();
+	}
+
+	moved() {
 		this.movedAt = performance.now();
 		this.saveCamera();
+		this.preferSoon();
 		this.redraw();
 	}
 
-	bindInput() {
-		const canvas = this.canvas;
-		/** @type {Map<number, PointerEvent>} */
-		const pointers = new Map();
-		let dragged = 0;
-		canvas.addEventListener("pointerdown", (event) => {
-			canvas.setPointerCapture(event.pointerId);
-			pointers.set(event.pointerId, event);
-			dragged = 0;
-		});
-		canvas.addEventListener("pointermove", (event) => {
-			const before = pointers.get(event.pointerId);
-			if (!before) {
-				this.hover(event);
-				return;
-			}
-			const dx = event.clientX - before.clientX;
-			const dy = event.clientY - before.clientY;
-			dragged += Math.abs(dx) + Math.abs(dy);
-			if (pointers.size === 2) this.pinch(pointers, event, dx, dy);
-			else if (event.shiftKey || event.buttons & 6) this.pan(dx, dy);
-			else this.orbit(dx, dy);
-			pointers.set(event.pointerId, event);
-		});
-		const end = (/** @type {PointerEvent} */ event) => {
-			if (pointers.delete(event.pointerId) && dragged < 4 && event.type === "pointerup") this.click(event);
-		};
-		canvas.addEventListener("pointerup", end);
-		canvas.addEventListener("pointercancel", end);
-		canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-		canvas.addEventListener("wheel", (event) => {
-			event.preventDefault();
-			this.zoom(Math.exp(event.deltaY * 0.0012));
-		}, { passive: false });
-		canvas.addEventListener("keydown", (event) => this.key(event, true));
-		canvas.addEventListener("keyup", (event) => this.key(event, false));
-		canvas.addEventListener("blur", () => this.keys.clear());
-		canvas.addEventListener("dblclick", (event) => this.click(event, true));
+	/** The camera in a guest's own voxels. */
+	cameraOf(/** @type {GuestView} */ guest) {
+		return { ...this.camera, target: this.camera.target.map((t, i) => t - guest.offset[i]) };
 	}
 
-	/**
-	 * Two fingers: apart zooms, together moves.
-	 * @param {Map<number, PointerEvent>} pointers
-	 * @param {PointerEvent} event
-	 * @param {number} dx
-	 * @param {number} dy
-	 */
-	pinch(pointers, event, dx, dy) {
-		const other = [...pointers.values()].find((p) => p.pointerId !== event.pointerId);
-		const before = pointers.get(event.pointerId);
-		if (!other || !before) return;
-		const was = Math.hypot(before.clientX - other.clientX, before.clientY - other.clientY);
-		const is = Math.hypot(event.clientX - other.clientX, event.clientY - other.clientY);
-		this.zoom(was / Math.max(1, is));
-		this.pan(dx / 2, dy / 2);
-	}
-
-	/**
-	 * @param {KeyboardEvent} event
-	 * @param {boolean} down
-	 */
-	key(event, down) {
-		const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-		if (event.ctrlKey || event.metaKey || event.altKey) return;
-		if (down && key === "f") this.flyHome();
-		if (!MOVE_KEYS.has(key)) return;
-		event.preventDefault();
-		if (down) this.keys.add(key);
-		else this.keys.delete(key);
-		this.redraw();
-	}
-
-	/**
-	 * Moves by the keys that are held down.
-	 * @param {number} seconds
-	 */
-	moveByKeys(seconds) {
-		const turn = 200 * seconds;
-		const step = 500 * seconds;
-		for (const key of this.keys) {
-			if (key === "ArrowLeft") this.orbit(turn, 0);
-			else if (key === "ArrowRight") this.orbit(-turn, 0);
-			else if (key === "ArrowUp") this.orbit(0, turn);
-			else if (key === "ArrowDown") this.orbit(0, -turn);
-			else if (key === "+") this.zoom(Math.exp(-1.5 * seconds));
-			else if (key === "-") this.zoom(Math.exp(1.5 * seconds));
-			else if (key === "w") this.pan(0, step);
-			else if (key === "s") this.pan(0, -step);
-			else if (key === "a") this.pan(step, 0);
-			else if (key === "d") this.pan(-step, 0);
-			else if (key === "q") this.zoom(Math.exp(1.5 * seconds));
-			else if (key === "e") this.zoom(Math.exp(-1.5 * seconds));
-		}
+	prefer() {
+		for (const guest of this.guests.values()) if (guest.pages) guest.prefer(nearBlocks(this.cameraOf(guest), guest.order, guest.topBytes));
 	}
 
 	// --- drawing ---
 
-	/** Fractions of each axis that are kept, in voxels. */
-	clip() {
-		const side = 2 ** (this.order ?? 10);
-		const ranges = view.slice.split(",").map((part) => part.split("-").map(Number));
-		const low = [0, 1, 2].map((axis) => (ranges[axis]?.length === 2 ? (ranges[axis][0] / 100) * side : -1e9));
-		const high = [0, 1, 2].map((axis) => (ranges[axis]?.length === 2 ? (ranges[axis][1] / 100) * side : 1e9));
-		return [...low, ...high];
-	}
-
-	look() {
+	/**
+	 * @param {GuestView} guest
+	 * @returns {import("./renderer.js").Look}
+	 */
+	look(guest) {
 		const sphere = view.sphere.split(",").map(Number);
-		const selects = view.pid !== null || this.selection.length > 0;
+		const ranges = view.slice.split(",").map((part) => part.split("-").map(Number));
+		const cut = (/** @type {number} */ end, /** @type {number} */ none) =>
+			[0, 1, 2].map((axis) => (ranges[axis]?.length === 2 ? (ranges[axis][end] / 100) * guest.side : none));
 		return {
-			camera: this.camera,
+			camera: this.cameraOf(guest),
 			mode: view.mode,
 			explode: view.explode / 100,
 			opacity: Math.max(0.01, view.opacity / 100),
-			clip: this.clip(),
-			sphere: sphere.length === 4 && sphere.every(Number.isFinite) ? sphere : [0, 0, 0, 0],
-			flags: FLAG_AO | FLAG_EDGES | (selects ? FLAG_SELECT : 0),
-			hovered: this.hovered,
-			now: this.clock(),
+			clip: [...cut(0, -1e9), ...cut(1, 1e9)],
+			sphere: sphere.length === 4 && sphere.every(Number.isFinite) ? [...sphere.slice(0, 3).map((v, i) => v - guest.offset[i]), sphere[3]] : [0, 0, 0, 0],
+			flags: FLAG_AO | FLAG_EDGES | (guest.pages?.selects ? FLAG_SELECT : 0),
+			hovered: this.hoveredVm === guest.vm ? this.hovered : NONE,
+			now: clock(),
 			lodBias: this.lodBias,
 		};
 	}
@@ -474,7 +393,7 @@ export class Landscape {
 	tick(time) {
 		const seconds = Math.min(0.1, (time - (this.tickedAt ?? time)) / 1000);
 		this.tickedAt = time;
-		this.moveByKeys(seconds);
+		this.controls.step(seconds);
 		this.fly(time);
 		if (!this.drawing) this.takeQueued();
 		if (view.mode === "heat") this.hasNews = true;
@@ -488,26 +407,32 @@ export class Landscape {
 
 	/** @param {number} time */
 	fly(time) {
-		if (!this.flight) return;
-		const t = Math.min(1, (time - this.flight.begin) / 900);
-		this.camera = between(this.flight.from, this.flight.to, Math.max(0, t));
-		this.movedAt = time;
-		this.redraw();
-		if (t >= 1) {
-			this.flight = undefined;
-			this.saveCamera();
-		}
+		const flight = this.flight;
+		if (!flight) return;
+		const t = Math.min(1, (time - flight.begin) / flight.ms);
+		this.camera = between(flight.from, flight.to, Math.max(0, t));
+		if (t >= 1) this.flight = undefined;
+		this.moved();
 	}
 
-	/** Works on arrived messages for some milliseconds, so that the view stays fluent; a slow GPU gets longer turns. */
+	/** A slow GPU gets longer turns of work on what arrived. */
 	takeQueued() {
 		const end = performance.now() + Math.max(12, Math.min(120, this.frameMs * 0.3));
-		while (this.queue.length && performance.now() < end) /** @type {() => void} */ (this.queue.shift())();
+		for (const guest of this.guests.values()) guest.takeQueued(end);
+	}
+
+	/** News are drawn at once by a fast GPU; a slow one gets some rest between two pictures. */
+	drawNews() {
+		const rest = this.frameMs > 100 ? Math.min(5000, this.frameMs * 3) : 0;
+		if (!this.hasNews || performance.now() - (this.drawnAt ?? 0) < rest) return;
+		this.hasNews = false;
+		this.redraw();
 	}
 
 	async frame() {
 		const now = performance.now();
-		const busy = now - (this.movedAt ?? 0) < 400 || this.queue.length > 0 || Boolean(this.flight);
+		const waiting = [...this.guests.values()].some((guest) => guest.queue.length > 0);
+		const busy = now - (this.movedAt ?? 0) < 400 || waiting || Boolean(this.flight);
 		if (!busy && this.scale < 1 && now - (this.drawnAt ?? 0) > this.frameMs) {
 			this.scale = 1;
 			this.lodBias = 0;
@@ -515,11 +440,7 @@ export class Landscape {
 		}
 		if (!this.needsFrame) return;
 		this.needsFrame = false;
-		const size = this.pictureSize();
-		this.canvas.width = size.width;
-		this.canvas.height = size.height;
-		if (this.scene && this.renderer) await this.renderer.render(this.scene, this.look(), size.width, size.height);
-		else if (this.picture && view.vm && this.order) await this.picture.draw(view, this.camera, size, busy, this.selection);
+		await this.drawPicture(busy);
 		this.drawnAt = performance.now();
 		this.frameMs = this.drawnAt - now;
 		if (busy) this.govern();
@@ -527,166 +448,119 @@ export class Landscape {
 		this.report();
 	}
 
+	/** @param {boolean} busy */
+	async drawPicture(busy) {
+		const size = this.pictureSize();
+		if (this.renderer) {
+			if (this.canvas.width !== size.width || this.canvas.height !== size.height) {
+				this.canvas.width = size.width;
+				this.canvas.height = size.height;
+			}
+			const parts = [...this.guests.values()].filter((guest) => guest.scene).map((guest) => ({ scene: /** @type {any} */ (guest.scene), look: this.look(guest) }));
+			await this.renderer.render(parts, size.width, size.height);
+		} else if (this.picture && this.guest?.pages) {
+			await this.picture.draw(view, this.camera, size, busy, this.guest.pages.selection);
+		}
+	}
+
 	/** Holds the frame time while the camera moves or pages come in; the picture is drawn in full once it rests. */
 	govern() {
-		if (this.frameMs > FRAME_MS * 1.3) this.scale = Math.max(0.2, this.scale * Math.max(0.4, Math.sqrt(FRAME_MS / this.frameMs)));
-		else if (this.frameMs < FRAME_MS * 0.7) this.scale = Math.min(1, this.scale * 1.15);
+		const wanted = 1000 / settings.fps;
+		if (this.frameMs > wanted * 1.3) this.scale = Math.max(0.2, this.scale * Math.max(0.4, Math.sqrt(wanted / this.frameMs)));
+		else if (this.frameMs < wanted * 0.7) this.scale = Math.min(1, this.scale * 1.15);
 		this.lodBias = this.scale < 0.5 ? 0.5 : 0;
 	}
 
-	/** Labels and the box of the selected address, drawn over the volume. */
 	drawOverlay() {
-		const ratio = Math.min(2, devicePixelRatio);
-		const { clientWidth: width, clientHeight: height } = this.root;
-		this.overlay.width = width * ratio;
-		this.overlay.height = height * ratio;
-		const pen = /** @type {CanvasRenderingContext2D} */ (this.overlay.getContext("2d"));
-		pen.scale(ratio, ratio);
-		pen.font = "600 12px system-ui, sans-serif";
-		pen.textBaseline = "middle";
-		if (!this.order) return;
-		const drawn = /** @type {{ x: number, y: number, w: number }[]} */ ([]);
-		for (const label of this.labels) this.drawLabel(pen, label, width, height, drawn);
-		if (view.at) this.drawBox(pen, boundsOf(this.order, Math.floor(Number(view.at) / PAGE) * PAGE, (Math.floor(Number(view.at) / PAGE) + 1) * PAGE), "#ffffff", width, height);
+		const guest = this.guest;
+		if (!guest?.pages) return;
+		this.overlay.draw({ camera: this.cameraOf(guest), order: guest.order, explode: view.explode / 100, wire: view.wire === "on", topBytes: guest.topBytes,
+			hasLabels: settings.labels, chosen: view.at ? Number(view.at) : null });
 	}
 
-	/**
-	 * With explode, blocks of 128 voxels move apart.
-	 * @param {number[]} point
-	 * @param {number[]} inside
-	 */
-	exploded(point, inside) {
-		const gap = 128 * (view.explode / 100);
-		return point.map((p, axis) => p + Math.floor(inside[axis] / 128) * gap);
-	}
-
-	/**
-	 * @param {CanvasRenderingContext2D} pen
-	 * @param {{ low: number[], high: number[] }} box
-	 * @param {string} colour
-	 * @param {number} width
-	 * @param {number} height
-	 */
-	drawBox(pen, box, colour, width, height) {
-		const corners = [...Array(8).keys()].map((c) => project(this.camera, width, height,
-			this.exploded([0, 1, 2].map((axis) => ((c >> axis) & 1 ? box.high[axis] : box.low[axis])), box.low)));
-		pen.strokeStyle = colour;
-		pen.lineWidth = 1.5;
-		for (let c = 0; c < 8; c++) {
-			for (const bit of [1, 2, 4]) {
-				const a = corners[c];
-				const b = corners[c | bit];
-				if (c & bit || !a || !b) continue;
-				pen.beginPath();
-				pen.moveTo(a.x, a.y);
-				pen.lineTo(b.x, b.y);
-				pen.stroke();
-			}
-		}
-	}
-
-	/**
-	 * @param {CanvasRenderingContext2D} pen
-	 * @param {Label} label
-	 * @param {number} width
-	 * @param {number} height
-	 * @param {{ x: number, y: number, w: number }[]} drawn
-	 */
-	drawLabel(pen, label, width, height, drawn) {
-		const box = boundsOf(/** @type {number} */ (this.order), label.start, label.end);
-		const middle = box.low.map((low, i) => (low + box.high[i]) / 2);
-		const at = project(this.camera, width, height, this.exploded(middle, middle));
-		if (!at || at.x < 0 || at.y < 0 || at.x > width || at.y > height) return;
-		const w = pen.measureText(label.text).width + 12;
-		if (drawn.some((d) => Math.abs(d.y - at.y) < 18 && at.x < d.x + d.w && d.x < at.x + w)) return;
-		drawn.push({ x: at.x, y: at.y, w });
-		pen.globalAlpha = 0.55;
-		this.drawBox(pen, box, label.colour ?? "#9fb4cc", width, height);
-		pen.globalAlpha = 0.8;
-		pen.fillStyle = "#0b0e14";
-		pen.beginPath();
-		pen.roundRect(at.x, at.y - 9, w, 18, 5);
-		pen.fill();
-		pen.globalAlpha = 1;
-		pen.fillStyle = label.colour ?? "#dfe8f3";
-		pen.fillText(label.text, at.x + 6, at.y);
-	}
-
-	/** @param {Label[]} labels */
-	setLabels(labels) {
-		this.labels = labels;
-		this.redraw();
-	}
-
+	/** Numbers for the HUD, at most four times a second. */
 	report() {
-		const stats = this.stats;
 		const now = performance.now();
-		if (stats && now - stats.since > 1000) {
-			this.dirtyPerSecond = Math.round((stats.pages * 1000) / (now - stats.since));
-			const bytes = this.stream?.bytes ?? 0;
-			this.mbPerSecond = (bytes - stats.bytes) / (now - stats.since) / 1000;
-			this.stats = { pages: 0, since: now, bytes };
+		const rate = this.rate;
+		if (now - rate.since > 1000) {
+			let seen = 0;
+			let bytes = 0;
+			for (const guest of this.guests.values()) {
+				seen += guest.pagesSeen;
+				bytes += guest.stream.bytes;
+			}
+			const seconds = (now - rate.since) / 1000;
+			this.rate = { pages: Math.max(0, Math.round((seen - rate.seen) / seconds)), mb: Math.max(0, (bytes - rate.bytes) / seconds / 1e6), since: now, seen, bytes };
 		}
 		const v = vectors(this.camera, 1, this.root.clientHeight || 1);
+		let resident = 0;
+		for (const guest of this.guests.values()) resident += guest.scene?.residentPages ?? 0;
 		this.events.hud({
 			frameMs: this.frameMs,
 			scale: this.scale,
 			lod: Math.max(0, Math.log2(Math.max(1, v.pixel * this.camera.distance)) + this.lodBias),
-			pagesPerSecond: this.dirtyPerSecond,
-			mbPerSecond: this.mbPerSecond ?? 0,
-			resident: this.scene?.residentPages ?? 0,
-			waiting: this.queue.length,
+			pagesPerSecond: this.rate.pages,
+			mbPerSecond: this.rate.mb,
+			resident,
 			drawing: this.gpu ? `WebGPU (${this.gpu.name})` : `pictures drawn by the server${this.picture?.device ? ` (${this.picture.device})` : ""}`,
-			source: this.dirtySource,
+			source: this.guest?.dirtySource,
+			packed: this.guest?.stream.isPacked ?? false,
 		});
 	}
 
 	// --- picking ---
 
-	/** @param {MouseEvent} event */
-	async pickAt(event) {
-		const box = this.canvas.getBoundingClientRect();
+	/**
+	 * @param {number} x   CSS pixels
+	 * @param {number} y
+	 * @returns {Promise<Hit | null>}
+	 */
+	async pickAt(x, y) {
 		const size = this.pictureSize();
-		const x = Math.floor(((event.clientX - box.left) / box.width) * size.width);
-		const y = Math.floor(((event.clientY - box.top) / box.height) * size.height);
-		if (this.scene && this.renderer) return this.renderer.pick(this.scene, this.look(), size.width, size.height, x, y);
-		return this.picture && view.vm ? this.picture.pick(view, this.camera, size, x, y) : null;
+		const px = Math.min(size.width - 1, Math.floor((x / this.root.clientWidth) * size.width));
+		const py = Math.min(size.height - 1, Math.floor((y / this.root.clientHeight) * size.height));
+		let best = null;
+		let bestGuest = null;
+		for (const guest of this.renderer ? this.guests.values() : [this.guest]) {
+			if (!guest?.pages) continue;
+			const hit = this.renderer ? guest.scene && (await this.renderer.pick(guest.scene, this.look(guest), size.width, size.height, px, py))
+				: await this.picture?.pick(view, this.camera, size, px, py);
+			if (!hit || (best && best.distance <= hit.distance)) continue;
+			best = hit;
+			bestGuest = guest;
+		}
+		if (!best || !bestGuest?.pages) return null;
+		return { vm: bestGuest.vm, page: best.page, byte: best.byte, isExact: best.isExact, address: best.page * PAGE + best.byte,
+			kind: bestGuest.pages.kinds[bestGuest.pages.kind(best.page)], owner: bestGuest.pages.owner(best.page) };
 	}
 
-	/** @param {PointerEvent} event */
-	async hover(event) {
-		if (!this.scene) return;
-		const hit = await this.pickAt(event);
-		const page = hit?.page ?? NONE;
-		if (page !== this.hovered) {
-			this.hovered = page;
+	/**
+	 * @param {number} x
+	 * @param {number} y
+	 */
+	async hover(x, y) {
+		this.pointer = [x, y];
+		if (!this.renderer || this.flight) return;
+		const hit = await this.pickAt(x, y);
+		if (this.pointer[0] !== x || this.pointer[1] !== y) return;
+		if ((hit?.page ?? NONE) !== this.hovered || (hit?.vm ?? "") !== this.hoveredVm) {
+			this.hovered = hit?.page ?? NONE;
+			this.hoveredVm = hit?.vm ?? "";
 			this.redraw();
 		}
-		const kind = hit ? this.kinds[this.kindOf?.[page] ?? 0] : null;
-		this.events.hovered(hit && { ...hit, kind, owner: this.ownerOf?.[page] ?? 0, address: page * PAGE + hit.byte }, event.clientX, event.clientY);
+		this.mark(hit?.isExact && hit.vm === view.vm ? hit.address : null);
+		this.events.hovered(hit, x, y);
 	}
 
 	/**
-	 * @param {MouseEvent} event
-	 * @param {boolean} [near]
+	 * @param {number} x
+	 * @param {number} y
+	 * @param {boolean} near
 	 */
-	async click(event, near = false) {
-		this.canvas.focus();
-		const hit = await this.pickAt(event);
+	async click(x, y, near) {
+		const hit = await this.pickAt(x, y);
 		if (!hit) return;
-		const address = hit.page * PAGE + hit.byte;
-		set({ at: `0x${address.toString(16)}` });
-		this.events.picked({ ...hit, address });
+		set({ vm: hit.vm, at: `0x${hit.address.toString(16)}` });
 		if (near) this.flyToRanges([{ start: hit.page * PAGE, end: (hit.page + 1) * PAGE }]);
-		this.redraw();
-	}
-
-	/**
-	 * Voxel of an address, as `glassbox page` says it.
-	 * @param {number} address
-	 */
-	voxelOf(address) {
-		const cube = cubeAt(this.order ?? 4, address, 0);
-		return [cube.x, cube.y, cube.z];
 	}
 }

@@ -1,13 +1,16 @@
 // @ts-check
-/** The WebSocket: the list of VMs and the console. Reconnects by itself. */
+/** The WebSocket: the list of VMs, the console and the screen. Reconnects by itself. Messages: docs/stream.md. */
 import { token } from "./api.js";
 
 /** @type {WebSocket | null} */
 let socket = null;
 /** @type {Map<string, Set<(message: any) => void>>} */
 const listeners = new Map();
-/** @type {Set<(bytes: Uint8Array) => void>} */
-const consoles = new Set();
+/** ORDER pipes: first byte of binary messages */
+const CONSOLE = 1;
+const SCREEN = 2;
+/** @type {Map<number, (bytes: Uint8Array) => void>} */
+const pipes = new Map();
 let wantedConsole = /** @type {string | null} */ (null);
 
 /**
@@ -21,7 +24,9 @@ export function on(type, f) {
 }
 
 /** @param {(bytes: Uint8Array) => void} f */
-export const onConsole = (f) => consoles.add(f);
+export const onConsole = (f) => pipes.set(CONSOLE, f);
+/** @param {(bytes: Uint8Array) => void} f */
+export const onScreen = (f) => pipes.set(SCREEN, f);
 
 /** @param {object} message */
 function send(message) {
@@ -43,7 +48,7 @@ export function connect() {
 	};
 	socket.onmessage = (event) => {
 		if (typeof event.data === "string") emit(JSON.parse(event.data));
-		else if (new Uint8Array(event.data)[0] === 1) for (const f of consoles) f(new Uint8Array(event.data, 1));
+		else pipes.get(new Uint8Array(event.data)[0])?.(new Uint8Array(event.data, 1));
 	};
 	socket.onclose = () => {
 		emit({ type: "disconnected" });
@@ -59,3 +64,21 @@ export function showConsole(vm) {
 
 /** @param {string} data */
 export const typeInto = (data) => send({ type: "input", data });
+
+/** @param {string | null} vm */
+export const showScreen = (vm) => send({ type: "screen", vm });
+
+/** @param {Uint8Array} bytes */
+export function sendToScreen(bytes) {
+	const message = new Uint8Array(bytes.length + 1);
+	message[0] = SCREEN;
+	message.set(bytes, 1);
+	if (socket?.readyState === WebSocket.OPEN) socket.send(message);
+}
+
+/**
+ * Which frames of a page stream to send first.
+ * @param {number} stream
+ * @param {[number, number][]} ranges
+ */
+export const sendNear = (stream, ranges) => send({ type: "near", stream, ranges });

@@ -1,5 +1,6 @@
 // @ts-check
-/** Draws a scene into a canvas with WebGPU, and picks what lies under a pixel. */
+/** Draws scenes into a canvas with WebGPU, and picks what lies under a pixel. Each scene is drawn by itself, in its own
+ * voxels; the pictures carry distances, by which they are put together. */
 import { linear, ownerColour } from "./palette.js";
 import { VIEW_BYTES } from "./scene.js";
 import { blitSource, frameSource, pickSource } from "./shaders.js";
@@ -42,6 +43,8 @@ export async function openDevice() {
  * @property {number} lodBias
  */
 
+/** @typedef {{ uniform: GPUBuffer, picture?: GPUBuffer, width: number, height: number, draw?: GPUBindGroup, blit?: GPUBindGroup }} Target */
+
 export class Renderer {
 	/**
 	 * @param {GPUDevice} device
@@ -64,10 +67,12 @@ export class Renderer {
 			layout: "auto",
 			vertex: { module: blit, entryPoint: "corner" },
 			fragment: { module: blit, entryPoint: "copy", targets: [{ format: this.format }] },
+			depthStencil: { format: "depth32float", depthWriteEnabled: true, depthCompare: "less-equal" },
 		});
 		this.pictureSize = device.createBuffer({ size: 16, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
-		this.uniform = device.createBuffer({ size: VIEW_BYTES, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
 		this.found = device.createBuffer({ size: 32, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
+		/** @type {WeakMap<import("./scene.js").Scene, Target>} */
+		this.targets = new WeakMap();
 		this.width = 0;
 		this.height = 0;
 		this.picking = false;
@@ -90,10 +95,46 @@ export class Renderer {
 		if (width === this.width && height === this.height) return;
 		this.width = width;
 		this.height = height;
-		this.picture?.destroy();
-		this.picture = this.device.createBuffer({ size: width * height * 8, usage: GPUBufferUsage.STORAGE });
+		this.depth?.destroy();
+		this.depth = this.device.createTexture({ size: [width, height], format: "depth32float", usage: GPUTextureUsage.RENDER_ATTACHMENT });
 		this.device.queue.writeBuffer(this.pictureSize, 0, new Uint32Array([width, height, 0, 0]));
-		this.group = null;
+	}
+
+	/**
+	 * What a scene is drawn with: its view, its picture and distances.
+	 * @param {import("./scene.js").Scene} scene
+	 * @returns {Target}
+	 */
+	target(scene) {
+		let target = this.targets.get(scene);
+		if (!target) {
+			target = { uniform: this.device.createBuffer({ size: VIEW_BYTES, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST }), width: 0, height: 0 };
+			this.targets.set(scene, target);
+			scene.owned.push(target.uniform);
+		}
+		return target;
+	}
+
+	/**
+	 * The same with a picture of the right size, and the bindings of both passes.
+	 * @param {import("./scene.js").Scene} scene
+	 */
+	sized(scene) {
+		const target = this.target(scene);
+		const fits = target.width === this.width && target.height === this.height;
+		if (fits && !scene.banksChanged) return target;
+		if (!fits) {
+			target.picture?.destroy();
+			target.picture = this.device.createBuffer({ size: this.width * this.height * 8, usage: GPUBufferUsage.STORAGE });
+			scene.owned.push(target.picture);
+			[target.width, target.height] = [this.width, this.height];
+		}
+		scene.banksChanged = false;
+		target.draw = this.device.createBindGroup({ layout: this.draw.getBindGroupLayout(0),
+			entries: [...this.sceneEntries(scene), { binding: 8, resource: { buffer: target.picture } }] });
+		target.blit = this.device.createBindGroup({ layout: this.blit.getBindGroupLayout(0),
+			entries: [{ binding: 0, resource: { buffer: target.picture } }, { binding: 1, resource: { buffer: this.pictureSize } }] });
+		return target;
 	}
 
 	/**
@@ -123,7 +164,7 @@ export class Renderer {
 	/** @param {import("./scene.js").Scene} scene */
 	sceneEntries(scene) {
 		return [
-			{ binding: 0, resource: { buffer: this.uniform } },
+			{ binding: 0, resource: { buffer: this.target(scene).uniform } },
 			...scene.bankEntries(),
 			{ binding: 5, resource: { buffer: scene.looks } },
 			{ binding: 6, resource: { buffer: scene.pages } },
@@ -131,58 +172,54 @@ export class Renderer {
 		];
 	}
 
-	/** @param {import("./scene.js").Scene} scene */
-	frameGroup(scene) {
-		if (this.group && this.groupScene === scene && !scene.banksChanged) return this.group;
-		scene.banksChanged = false;
-		this.groupScene = scene;
-		this.group = this.device.createBindGroup({
-			layout: this.draw.getBindGroupLayout(0),
-			entries: [
-				...this.sceneEntries(scene),
-				{ binding: 8, resource: { buffer: this.picture } },
-			],
-		});
-		return this.group;
-	}
-
 	/**
 	 * Draws one frame of width x height and shows it.
-	 * @param {import("./scene.js").Scene} scene
-	 * @param {Look} look
+	 * @param {{ scene: import("./scene.js").Scene, look: Look }[]} parts
 	 * @param {number} width
 	 * @param {number} height
 	 */
-	render(scene, look, width, height) {
-		scene.flush();
+	render(parts, width, height) {
 		this.resize(width, height);
-		this.fillView(look, width, height, scene);
-		this.device.queue.writeBuffer(this.uniform, 0, this.view);
+		for (const { scene } of parts) scene.flush();
 		const encoder = this.device.createCommandEncoder();
-		const pass = encoder.beginComputePass();
-		pass.setPipeline(this.draw);
-		pass.setBindGroup(0, this.frameGroup(scene));
-		pass.dispatchWorkgroups(Math.ceil(width / 8), Math.ceil(height / 8));
-		pass.end();
-		this.show(encoder);
+		const drawn = parts.map(({ scene, look }) => this.drawPart(encoder, scene, look));
+		this.show(encoder, drawn);
 		this.device.queue.submit([encoder.finish()]);
 		return this.device.queue.onSubmittedWorkDone();
 	}
 
-	/** @param {GPUCommandEncoder} encoder */
-	show(encoder) {
+	/**
+	 * @param {GPUCommandEncoder} encoder
+	 * @param {import("./scene.js").Scene} scene
+	 * @param {Look} look
+	 */
+	drawPart(encoder, scene, look) {
+		const target = this.sized(scene);
+		this.fillView(look, this.width, this.height, scene);
+		this.device.queue.writeBuffer(target.uniform, 0, this.view);
+		const pass = encoder.beginComputePass();
+		pass.setPipeline(this.draw);
+		pass.setBindGroup(0, target.draw);
+		pass.dispatchWorkgroups(Math.ceil(this.width / 8), Math.ceil(this.height / 8));
+		pass.end();
+		return target;
+	}
+
+	/**
+	 * Puts the pictures together, nearest first; without any, the canvas is dark.
+	 * @param {GPUCommandEncoder} encoder
+	 * @param {Target[]} drawn
+	 */
+	show(encoder, drawn) {
 		const pass = encoder.beginRenderPass({
-			colorAttachments: [{ view: this.context.getCurrentTexture().createView(), loadOp: "clear", storeOp: "store" }],
+			colorAttachments: [{ view: this.context.getCurrentTexture().createView(), loadOp: "clear", storeOp: "store", clearValue: { r: 0.043, g: 0.055, b: 0.078, a: 1 } }],
+			depthStencilAttachment: { view: /** @type {GPUTexture} */ (this.depth).createView(), depthLoadOp: "clear", depthClearValue: 1, depthStoreOp: "discard" },
 		});
 		pass.setPipeline(this.blit);
-		pass.setBindGroup(0, this.device.createBindGroup({
-			layout: this.blit.getBindGroupLayout(0),
-			entries: [
-				{ binding: 0, resource: { buffer: this.picture } },
-				{ binding: 1, resource: { buffer: this.pictureSize } },
-			],
-		}));
-		pass.draw(3);
+		for (const target of drawn) {
+			pass.setBindGroup(0, target.blit);
+			pass.draw(3);
+		}
 		pass.end();
 	}
 
@@ -202,7 +239,7 @@ export class Renderer {
 			this.fillView(look, width, height, scene);
 			this.words[49] = x;
 			this.words[50] = y;
-			this.device.queue.writeBuffer(this.uniform, 0, this.view);
+			this.device.queue.writeBuffer(this.target(scene).uniform, 0, this.view);
 			const encoder = this.device.createCommandEncoder();
 			const pass = encoder.beginComputePass();
 			pass.setPipeline(this.pickKernel);
@@ -217,11 +254,11 @@ export class Renderer {
 			this.device.queue.submit([encoder.finish()]);
 			await read.mapAsync(GPUMapMode.READ);
 			const words = new Uint32Array(read.getMappedRange().slice(0));
-			const lod = new Float32Array(words.buffer)[7];
+			const distance = new Float32Array(words.buffer)[2];
 			read.destroy();
 			if (words[0] === 0xffffffff) return null;
 			const isExact = words[1] !== 0xffffffff;
-			return { page: words[0], byte: isExact ? words[1] : 0, isExact, voxel: [words[4], words[5], words[6]], lod };
+			return { page: words[0], byte: isExact ? words[1] : 0, isExact, distance };
 		} finally {
 			this.picking = false;
 		}

@@ -53,6 +53,8 @@ export class Scene {
 		this.createKernels();
 		/** @type {number[]} */
 		this.changes = [];
+		/** @type {GPUBuffer[]} of whoever draws this scene; they end with it */
+		this.owned = [];
 		this.source = new Uint8Array(CHUNK_PAGES * PAGE_BYTES);
 		this.sourcePages = 0;
 	}
@@ -233,6 +235,6 @@ export class Scene {
 
 	destroy() {
 		for (const buffer of [...this.banks, ...this.placeholders, this.looks, this.pages, this.changeBuffer, this.sourceBuffer,
-			this.uniform, this.grid]) buffer?.destroy();
+			this.uniform, this.grid, ...this.owned]) buffer?.destroy();
 	}
 }

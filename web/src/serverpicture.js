@@ -4,11 +4,8 @@ import { token } from "./api.js";
 import { cameraText } from "./camera.js";
 
 export class ServerPicture {
-	/**
-	 * @param {HTMLElement} root
-	 * @param {HTMLCanvasElement} canvas
-	 */
-	constructor(root, canvas) {
+	/** @param {HTMLCanvasElement} canvas */
+	constructor(canvas) {
 		this.canvas = canvas;
 		this.pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 		this.device = "";
@@ -21,7 +18,7 @@ export class ServerPicture {
 	 */
 	query(view, camera, size) {
 		return new URLSearchParams({ camera: cameraText(camera), size: `${size.width}x${size.height}`, mode: view.mode,
-			explode: String(view.explode), opacity: String(view.opacity), hidden: view.hidden, slice: view.slice,
+			explode: String(view.explode), opacity: String(view.opacity), hidden: view.hidden, slice: view.slice, sphere: view.sphere,
 			pid: view.pid === null ? "" : String(view.pid), ...(token() ? { token: token() } : {}) });
 	}
 
@@ -55,6 +52,10 @@ export class ServerPicture {
 		this.device = answer.headers.get("x-device") ?? "";
 		const bitmap = await answer.blob().then((blob) => createImageBitmap(blob)).catch(() => null);
 		if (!bitmap) return;
+		if (this.canvas.width !== size.width || this.canvas.height !== size.height) {
+			this.canvas.width = size.width;
+			this.canvas.height = size.height;
+		}
 		this.pen.drawImage(bitmap, 0, 0, this.canvas.width, this.canvas.height);
 	}
 
@@ -73,6 +74,6 @@ export class ServerPicture {
 		const hit = await answer.json().catch(() => null);
 		if (!hit?.hit) return null;
 		const address = Number(hit.address);
-		return { page: Math.floor(address / 4096), byte: address % 4096, isExact: hit.exact, voxel: hit.voxel, lod: 0 };
+		return { page: Math.floor(address / 4096), byte: address % 4096, isExact: hit.exact, distance: 0 };
 	}
 }

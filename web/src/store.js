@@ -14,12 +14,15 @@
  * @property {number | null} pid   selected process
  * @property {string} at        selected address, "0x..." or ""
  * @property {string} tab       lower panel
- * @property {string} sphere    "x,y,z,radius" in voxels, or ""
+ * @property {string} sphere    "x,y,z,radius" in voxels, or ""; a radius below 0 keeps what is inside
+ * @property {string} wire      "on": outlines of blocks
+ * @property {string} past      seconds since 1970 of the moment that is shown; "": now
+ * @property {string} beside    VMs shown together, comma separated; "": the one VM
  */
 
 /** @type {View} */
 const defaults = { vm: null, mode: "kind", camera: "", slice: "", explode: 0, opacity: 100, hidden: "", pid: null, at: "",
-	tab: "console", sphere: "" };
+	tab: "console", sphere: "", wire: "", past: "", beside: "" };
 
 /** @type {View} */
 export const view = { ...defaults };
@@ -38,6 +41,12 @@ export function watch(names, f) {
 		set.add(f);
 		listeners.set(name, set);
 	}
+}
+
+/** The VMs in the scene, in their places. */
+export function shownVms() {
+	const beside = view.beside.split(",").filter(Boolean);
+	return !view.vm ? [] : beside.includes(view.vm) ? beside : [view.vm];
 }
 
 let timer = 0;

@@ -1,6 +1,7 @@
 // @ts-check
 /** The stream of pages: fetch, cut into messages, reconnect. ORDER stream messages: src/server/live.c. */
 import { token } from "./api.js";
+import { wantsPacking } from "./settings.js";
 
 export const HELLO = 1;
 export const PAGES = 2;
@@ -28,6 +29,7 @@ export class PageStream {
 		this.handlers = handlers;
 		this.controller = new AbortController();
 		this.bytes = 0;
+		this.isPacked = false;
 		this.ended = false;
 		this.run();
 	}
@@ -51,8 +53,9 @@ export class PageStream {
 
 	async readOnce() {
 		const headers = token() ? { Authorization: `Bearer ${token()}` } : undefined;
-		const answer = await fetch(`/api/v1/vms/${encodeURIComponent(this.vm)}/pages`, { signal: this.controller.signal, headers });
+		const answer = await fetch(`/api/v1/vms/${encodeURIComponent(this.vm)}/pages${wantsPacking() ? "?pack=zstd" : ""}`, { signal: this.controller.signal, headers });
 		if (!answer.ok || !answer.body) throw new Error(`pages: ${answer.status}`);
+		this.isPacked = answer.headers.get("content-encoding") === "zstd";
 		const reader = answer.body.getReader();
 		let kept = new Uint8Array(0);
 		for (;;) {

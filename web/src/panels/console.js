@@ -28,7 +28,7 @@ export function consolePanel() {
 		fitConsole();
 	}, 0);
 	terminal.on("data", (/** @type {string} */ data) => typeInto(data));
-	onConsole((bytes) => terminal.write(decoder.decode(bytes, { stream: true })));
+	onConsole((/** @type {Uint8Array} */ bytes) => terminal.write(decoder.decode(bytes, { stream: true })));
 	on("console", (message) => {
 		if (message.state === "closed") terminal.write(`\r\n[console: ${message.reason ?? "closed"}]\r\n`);
 	});

@@ -1,17 +1,16 @@
 // @ts-check
-/** The process list: searchable, refreshed, and a click selects a process's pages and flies to them. */
+/** The process list: searchable, refreshed, and a click selects a process. Of a past moment when
+ * one is shown. */
 import { query } from "../api.js";
 import { h, update } from "../dom.js";
 import { cssColour, ownerColour, ownerSlot } from "../palette.js";
-import { set, view } from "../store.js";
+import { settings } from "../settings.js";
+import { set, view, watch } from "../store.js";
 
-const REFRESH_MS = 2000;
 /** @type {any[]} */
 let rows = [];
 let filter = "";
 let failure = "";
-/** @type {(pid: number) => void} */
-let fly = () => {};
 
 function matching() {
 	const text = filter.toLowerCase();
@@ -29,11 +28,7 @@ function line(row) {
 }
 
 /** @param {number} pid */
-function choose(pid) {
-	set({ pid: view.pid === pid ? null : pid });
-	show();
-	if (view.pid !== null) fly(pid);
-}
+const choose = (pid) => set({ pid: view.pid === pid ? null : pid });
 
 export function show() {
 	const body = document.getElementById("process-rows");
@@ -41,40 +36,54 @@ export function show() {
 	if (!body || !note) return;
 	const shown = matching();
 	update(body, JSON.stringify([shown.map((r) => [r.pid, r.comm, r.state, r.rss_pages]), view.pid]), () => shown.map(line));
-	note.textContent = failure || (view.vm ? (shown.length ? `${shown.length} of ${rows.length}` : "No process matches.") : "");
+	const when = view.past ? ` at ${new Date(Number(view.past) * 1000).toLocaleTimeString()}` : "";
+	note.textContent = failure || (view.vm ? (shown.length ? `${shown.length} of ${rows.length}${when}` : "No process matches.") : "");
+	note.classList.toggle("error", Boolean(failure));
 }
 
-async function refresh() {
-	const vm = view.vm;
-	if (vm) {
+async function read() {
+	const { vm, past } = view;
+	if (!vm) {
+		rows = [];
+	} else {
 		try {
-			rows = await query(vm, "ps");
+			const answer = await (past ? query(vm, "history", { table: "processes", at: `@${past}` }) : query(vm, "ps"));
+			if (vm !== view.vm || past !== view.past) return;
+			rows = answer;
 			failure = "";
 		} catch (error) {
+			if (vm !== view.vm) return;
 			rows = [];
 			failure = /** @type {Error} */ (error).message;
 		}
-	} else {
-		rows = [];
 	}
 	show();
-	setTimeout(refresh, REFRESH_MS);
+}
+
+async function refresh() {
+	if (!document.hidden) await read();
+	setTimeout(refresh, settings.refresh * 1000);
 }
 
 /** @param {number} pid */
 export const processName = (pid) => rows.find((row) => row.pid === pid)?.comm ?? "";
 export const processes = () => rows;
 
-/** @param {(pid: number) => void} flyTo */
-export function processesPanel(flyTo) {
-	fly = flyTo;
+export function processesPanel() {
 	const search = h("input", { type: "search", placeholder: "filter", "aria-label": "Filter processes", id: "process-filter",
 		oninput: (/** @type {Event} */ event) => {
 			filter = /** @type {HTMLInputElement} */ (event.target).value;
 			show();
 		} });
+	watch(["vm"], () => {
+		rows = [];
+		show();
+		read();
+	});
+	watch(["past"], read);
+	watch(["pid"], show);
 	refresh();
 	return h("section", { class: "grow", "aria-label": "Processes" }, h("header", {}, h("h2", {}, "Processes"), search),
 		h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", { class: "n" }, "pid"), h("th", {}, "name"), h("th", {}, "S"), h("th", { class: "n" }, "MiB"))),
-			h("tbody", { id: "process-rows" }))), h("footer", { id: "process-note", class: "dim" }));
+			h("tbody", { id: "process-rows" }))), h("footer", { id: "process-note", class: "dim", role: "status" }));
 }

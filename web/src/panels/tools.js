@@ -1,5 +1,5 @@
 // @ts-check
-/** How the volume is shown: mode, legend with filters, slices, explode, x-ray. */
+/** How the volume is shown: mode, legend with filters, slices, clip sphere, explode, x-ray, wireframe. */
 import { h, sizeText, update } from "../dom.js";
 import { cssColour } from "../palette.js";
 import { MODES } from "../renderer.js";
@@ -12,8 +12,11 @@ import { set, view, watch } from "../store.js";
  * @param {number} low
  * @param {number} high
  */
-const slider = (name, title, key, low, high) => h("label", { title }, h("span", {}, name), h("input", { type: "range", min: low, max: high, value: String(view[key]), id: `tool-${key}`,
-	oninput: (/** @type {Event} */ e) => set({ [key]: Number(/** @type {HTMLInputElement} */ (e.target).value) }) }));
+function slider(name, title, key, low, high) {
+	const input = /** @type {HTMLInputElement} */ (h("input", { type: "range", min: low, max: high, value: String(view[key]), id: `tool-${key}`, oninput: () => set({ [key]: Number(input.value) }) }));
+	watch([key], () => (input.value = String(view[key])));
+	return h("label", { class: "tool", title }, h("span", {}, name), input);
+}
 
 /**
  * Two ends of one axis, in percent.
@@ -31,9 +34,33 @@ function sliceControl(axis) {
 		set({ slice: all.every(([a, b]) => a === 0 && b === 100) ? "" : all.map((p) => p.join("-")).join(",") });
 	};
 	const name = "XYZ"[axis];
-	return h("label", { title: `Slice along ${name}` }, h("span", {}, name),
-		h("input", { type: "range", min: 0, max: 99, value: String(parts()[axis][0]), "aria-label": `${name} from`, oninput: change(0) }),
-		h("input", { type: "range", min: 1, max: 100, value: String(parts()[axis][1]), "aria-label": `${name} to`, oninput: change(1) }));
+	const ends = [0, 1].map((end) => /** @type {HTMLInputElement} */ (h("input", { type: "range", min: end, max: 99 + end, value: String(parts()[axis][end]), "aria-label": `${name} ${end ? "to" : "from"}`,
+		id: `slice-${name.toLowerCase()}-${end ? "to" : "from"}`, oninput: change(end) })));
+	watch(["slice"], () => ends.forEach((input, end) => (input.value = String(parts()[axis][end]))));
+	return h("div", { class: "tool", role: "group", title: `Slice along ${name}`, "aria-label": `Slice along ${name}` }, h("span", {}, name), ...ends);
+}
+
+/**
+ * A sphere around what the camera looks at, whose inside is cut out or kept.
+ * @param {() => { target: number[], side: number }} place
+ */
+function sphereControl(place) {
+	const size = /** @type {HTMLInputElement} */ (h("input", { type: "range", min: 1, max: 100, value: 25, id: "tool-sphere-size", "aria-label": "Radius of the clip sphere", oninput: () => change() }));
+	const choice = /** @type {HTMLSelectElement} */ (h("select", { id: "tool-sphere", "aria-label": "Clip sphere", onchange: () => change() },
+		...[["", "none"], ["out", "cut out"], ["keep", "keep"]].map(([value, text]) => h("option", { value }, text))));
+	const change = () => {
+		const { target, side } = place();
+		const radius = (Number(size.value) / 100) * side * 0.6 * (choice.value === "keep" ? -1 : 1);
+		set({ sphere: choice.value ? [...target, radius].map((v) => v.toFixed(1)).join(",") : "" });
+	};
+	const show = () => {
+		const radius = Number(view.sphere.split(",")[3]);
+		choice.value = !view.sphere ? "" : radius < 0 ? "keep" : "out";
+		size.disabled = !view.sphere;
+	};
+	watch(["sphere"], show);
+	show();
+	return h("div", { class: "tool", role: "group", title: "A sphere around what the camera looks at", "aria-label": "Clip sphere" }, h("span", {}, "sphere"), choice, size);
 }
 
 /**
@@ -68,10 +95,18 @@ export function modeButtons() {
 	return root;
 }
 
-/** @param {() => void} home */
-export function toolsPanel(home) {
-	return h("details", { class: "tools" }, h("summary", {}, "View"), slider("explode", "Moves blocks of 2 MiB apart", "explode", 0, 100),
-		slider("solid", "Less is x-ray", "opacity", 2, 100), sliceControl(0), sliceControl(1), sliceControl(2),
-		h("button", { class: "small", onclick: () => set({ explode: 0, opacity: 100, slice: "", hidden: "", sphere: "" }) }, "reset view"),
-		h("button", { class: "small", onclick: home, title: "Key F" }, "show all"));
+/**
+ * @param {() => void} home
+ * @param {() => { target: number[], side: number }} place   what the camera looks at
+ */
+export function toolsPanel(home, place) {
+	const wire = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", id: "tool-wire", onchange: () => set({ wire: wire.checked ? "on" : "" }) }));
+	const show = () => (wire.checked = view.wire === "on");
+	watch(["wire"], show);
+	show();
+	return h("details", { class: "tools", id: "tools" }, h("summary", {}, "View"), slider("explode", "Moves blocks of 2 MiB apart", "explode", 0, 100),
+		slider("solid", "Less is x-ray", "opacity", 2, 100), sliceControl(0), sliceControl(1), sliceControl(2), sphereControl(place),
+		h("label", { class: "tool check", title: "Outlines of equal blocks of memory (key G)" }, wire, "wireframe"),
+		h("p", { class: "bar" }, h("button", { class: "small", onclick: () => set({ explode: 0, opacity: 100, slice: "", hidden: "", sphere: "", wire: "" }) }, "reset"),
+			h("button", { class: "small", onclick: home, title: "Key F" }, "show all")));
 }
