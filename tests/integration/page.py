@@ -1,4 +1,5 @@
 """A real Chromium on the page of a running `glassbox serve`."""
+import base64
 import contextlib
 import json
 import os
@@ -97,3 +98,25 @@ def complaints(driver):
     return [entry['message'] for entry in driver.get_log('browser')
             if entry['level'] == 'SEVERE' and 'net::' not in entry['message'] and 'WebSocket' not in entry['message']
             and 'the server responded with a status' not in entry['message']]
+
+
+def resize(driver, width, height, touch=False):
+    """The page's own size, whatever the window's."""
+    driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', {'width': width, 'height': height, 'deviceScaleFactor': 1, 'mobile': touch})
+    if touch:
+        driver.execute_cdp_cmd('Emulation.setTouchEmulationEnabled', {'enabled': True, 'maxTouchPoints': 5})
+
+
+def open_page(driver, server, query='', size=(1280, 720), touch=False):
+    """Opens the page with its token and waits for the guest's processes."""
+    resize(driver, *size, touch)
+    driver.get(f'{server.base}/{query}#token={server.token}')
+    until('a process list', lambda: driver.execute_script("return document.querySelectorAll('#process-rows tr').length"))
+
+
+def picture(driver, name):
+    """Keeps what the browser shows in build/pictures, to be looked at."""
+    folder = house.BUILD / 'pictures'
+    folder.mkdir(exist_ok=True)
+    shot = driver.execute_cdp_cmd('Page.captureScreenshot', {'format': 'png'})
+    (folder / f'{name}.png').write_bytes(base64.b64decode(shot['data']))

@@ -2,7 +2,7 @@
 import house
 import page
 import pytest
-from page import browser, text_of, until
+from page import browser, open_page, picture, text_of, until
 
 
 @pytest.fixture
@@ -11,12 +11,6 @@ def served(fresh_guest, env):
     server = page.Server(env)
     yield guest, server
     server.stop()
-
-
-def open_page(driver, server, query=''):
-    token = server.url.split('#')[1]
-    driver.get(f'{server.base}/{query}#{token}')
-    until('a process list', lambda: driver.execute_script("return document.querySelectorAll('#process-rows tr').length"))
 
 
 def shown_processes(driver):
@@ -47,7 +41,7 @@ def pick_something(driver):
 def test_page_shows_the_guest(served):
     guest, server = served
     with browser() as driver:
-        open_page(driver, server)
+        open_page(driver, server, size=(900, 500))
         rows = server.get(f'/api/v1/vms/{guest.name}/ps')
         shown = until('the same processes', lambda: (lambda s: s if len(s) >= len(rows) - 2 else None)(shown_processes(driver)))
         assert (1, 'init') in {tuple(row) for row in shown}
@@ -67,6 +61,7 @@ def test_page_shows_the_guest(served):
         facts = text_of(driver, '#page-facts')
         assert truth['kind'] in facts, (truth, facts)
         assert ', '.join(map(str, truth['voxel'])) in facts, (truth, facts)
+        picture(driver, 'page-webgpu')
         assert not page.complaints(driver)
 
 

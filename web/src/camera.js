@@ -68,6 +68,20 @@ export function project(camera, width, height, point) {
 	return { x: ((x + 1) / 2) * width, y: ((1 - y) / 2) * height, distance: Math.hypot(...at) };
 }
 
+const MICROSCOPE = 160; // voxels
+
+/**
+ * A sphere around the eye that is cut out close up: what is looked at lies inside solid memory, so everything between it
+ * and the eye makes way. [x, y, z, radius]; radius 0: none.
+ * @param {Camera} camera
+ * @param {number} explode   0 .. 1: the shaders' spheres are in the voxels of the block that is looked at
+ */
+export function microscope(camera, explode) {
+	const share = Math.min(1, Math.max(0, 2 * (1 - camera.distance / MICROSCOPE)));
+	const shift = camera.target.map((t) => Math.floor(t / (128 * (1 + explode))) * 128 * explode);
+	return [...vectors(camera, 1, 1).eye.map((v, i) => v - shift[i]), camera.distance * 0.93 * share];
+}
+
 /** @param {Camera} c */
 export const cameraText = (c) =>
 	[c.yaw.toFixed(1), c.pitch.toFixed(1), c.distance.toFixed(1), ...c.target.map((t) => t.toFixed(1))].join(",");

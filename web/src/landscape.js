@@ -1,11 +1,12 @@
 // @ts-check
 /** The 3D view: guests side by side in one scene, a camera, and a person who looks around. Draws with WebGPU, or shows
  * pictures that the server draws when the browser cannot. Input is in controls.js, lines and labels in overlay.js. */
-import { between, cameraFrom, cameraText, fit, vectors } from "./camera.js";
+import { between, cameraFrom, cameraText, fit, microscope, vectors } from "./camera.js";
 import { Controls } from "./controls.js";
 import { debounce, h } from "./dom.js";
 import { clock, GuestView } from "./guestview.js";
 import { boundsOf, voxelBox } from "./hilbert.js";
+import { origins } from "./map.js";
 import { nearBlocks } from "./near.js";
 import { Overlay } from "./overlay.js";
 import { PAGE } from "./pages.js";
@@ -16,7 +17,6 @@ import { settings } from "./settings.js";
 import { set, shownVms, view, watch } from "./store.js";
 
 const FLIGHT_MS = 900;
-const BETWEEN_GUESTS = 0.2; // of the largest side
 const NEAREST = 1.5; // voxels: a byte then fills the view
 const FARTHEST = 60000;
 const BYTE_DISTANCE = 14; // some hundred bytes are in view
@@ -187,17 +187,12 @@ export class Landscape {
 		else if (guest.pages) this.say(null);
 	}
 
-	/** Puts the guests side by side. */
+	/** Puts the guests in their places. */
 	arrange() {
-		const order = shownVms();
-		const sides = order.map((vm) => this.guests.get(vm)).map((guest) => (guest?.pages ? guest.side : 0));
-		const gap = Math.max(0, ...sides) * BETWEEN_GUESTS;
-		let x = 0;
-		order.forEach((vm, i) => {
-			const guest = this.guests.get(vm);
-			if (!guest) return;
-			guest.offset = [x, 0, 0];
-			if (sides[i]) x += sides[i] * (1 + view.explode / 100) + gap;
+		const shown = shownVms().map((vm) => this.guests.get(vm));
+		const places = origins(shown.length, Math.max(4, ...shown.map((guest) => guest?.order ?? 0)), view.explode / 100);
+		shown.forEach((guest, i) => {
+			if (guest) guest.offset = places[i];
 		});
 	}
 
@@ -357,12 +352,17 @@ export class Landscape {
 
 	// --- drawing ---
 
+	/** The clip sphere: the one that was chosen, else what makes way close up. */
+	sphere() {
+		const chosen = view.sphere.split(",").map(Number);
+		return chosen.length === 4 && chosen.every(Number.isFinite) ? chosen : microscope(this.camera, view.explode / 100);
+	}
+
 	/**
 	 * @param {GuestView} guest
 	 * @returns {import("./renderer.js").Look}
 	 */
 	look(guest) {
-		const sphere = view.sphere.split(",").map(Number);
 		const ranges = view.slice.split(",").map((part) => part.split("-").map(Number));
 		const cut = (/** @type {number} */ end, /** @type {number} */ none) =>
 			[0, 1, 2].map((axis) => (ranges[axis]?.length === 2 ? (ranges[axis][end] / 100) * guest.side : none));
@@ -372,7 +372,7 @@ export class Landscape {
 			explode: view.explode / 100,
 			opacity: Math.max(0.01, view.opacity / 100),
 			clip: [...cut(0, -1e9), ...cut(1, 1e9)],
-			sphere: sphere.length === 4 && sphere.every(Number.isFinite) ? [...sphere.slice(0, 3).map((v, i) => v - guest.offset[i]), sphere[3]] : [0, 0, 0, 0],
+			sphere: this.sphere().map((v, i) => v - (guest.offset[i] ?? 0)),
 			flags: FLAG_AO | FLAG_EDGES | (guest.pages?.selects ? FLAG_SELECT : 0),
 			hovered: this.hoveredVm === guest.vm ? this.hovered : NONE,
 			now: clock(),
@@ -450,6 +450,7 @@ export class Landscape {
 
 	/** @param {boolean} busy */
 	async drawPicture(busy) {
+		this.arrange();
 		const size = this.pictureSize();
 		if (this.renderer) {
 			if (this.canvas.width !== size.width || this.canvas.height !== size.height) {
@@ -459,8 +460,17 @@ export class Landscape {
 			const parts = [...this.guests.values()].filter((guest) => guest.scene).map((guest) => ({ scene: /** @type {any} */ (guest.scene), look: this.look(guest) }));
 			await this.renderer.render(parts, size.width, size.height);
 		} else if (this.picture && this.guest?.pages) {
-			await this.picture.draw(view, this.camera, size, busy, this.guest.pages.selection);
+			await this.picture.draw(this.asked(size), size, busy, this.guest.pages.selection);
 		}
+	}
+
+	/**
+	 * What a picture of the server is to show.
+	 * @param {{ width: number, height: number }} size
+	 */
+	asked(size) {
+		return { vm: view.vm ?? "", camera: cameraText(this.camera), size: `${size.width}x${size.height}`, mode: view.mode, explode: String(view.explode), opacity: String(view.opacity),
+			hidden: view.hidden, slice: view.slice, sphere: this.sphere()[3] ? this.sphere().map((v) => v.toFixed(2)).join(",") : "", pid: view.pid === null ? "" : String(view.pid) };
 	}
 
 	/** Holds the frame time while the camera moves or pages come in; the picture is drawn in full once it rests. */

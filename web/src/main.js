@@ -121,6 +121,7 @@ function lower() {
 			tab.className = chosen ? "on" : "";
 			tab.setAttribute("aria-selected", String(chosen));
 			tab.tabIndex = chosen ? 0 : -1;
+			if (chosen) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
 			/** @type {HTMLElement} */ (panel.root.parentElement).hidden = !chosen;
 		}
 		panels.get(view.tab)?.refresh();

@@ -1,7 +1,8 @@
 // @ts-check
 /** Pictures drawn by the server, for browsers without WebGPU: the same camera and modes, one picture at a time. */
 import { token } from "./api.js";
-import { cameraText } from "./camera.js";
+
+/** @typedef {{ vm: string } & Record<string, string>} Asked   arguments of .../frame */
 
 export class ServerPicture {
 	/** @param {HTMLCanvasElement} canvas */
@@ -12,24 +13,13 @@ export class ServerPicture {
 	}
 
 	/**
-	 * @param {import("./store.js").View} view
-	 * @param {import("./camera.js").Camera} camera
-	 * @param {{ width: number, height: number }} size
-	 */
-	query(view, camera, size) {
-		return new URLSearchParams({ camera: cameraText(camera), size: `${size.width}x${size.height}`, mode: view.mode,
-			explode: String(view.explode), opacity: String(view.opacity), hidden: view.hidden, slice: view.slice, sphere: view.sphere,
-			pid: view.pid === null ? "" : String(view.pid), ...(token() ? { token: token() } : {}) });
-	}
-
-	/**
 	 * The server's answer; null while it is away, which the page says elsewhere.
-	 * @param {import("./store.js").View} view
-	 * @param {URLSearchParams} query
+	 * @param {Asked} asked
 	 */
-	async ask(view, query) {
+	async ask({ vm, ...rest }) {
+		const headers = token() ? { Authorization: `Bearer ${token()}` } : undefined;
 		try {
-			const answer = await fetch(`/api/v1/vms/${encodeURIComponent(view.vm ?? "")}/frame?${query}`);
+			const answer = await fetch(`/api/v1/vms/${encodeURIComponent(vm)}/frame?${new URLSearchParams(rest)}`, { headers });
 			return answer.ok ? answer : null;
 		} catch {
 			return null;
@@ -37,17 +27,14 @@ export class ServerPicture {
 	}
 
 	/**
-	 * @param {import("./store.js").View} view
-	 * @param {import("./camera.js").Camera} camera
+	 * @param {Asked} asked
 	 * @param {{ width: number, height: number }} size
 	 * @param {boolean} moving
 	 * @param {{ start: number, end: number }[]} selection
 	 */
-	async draw(view, camera, size, moving, selection) {
-		const query = this.query(view, camera, size);
-		if (moving) query.set("draft", "1");
-		if (selection.length) query.set("focus", selection.slice(0, 64).map((r) => `0x${r.start.toString(16)}-0x${r.end.toString(16)}`).join(","));
-		const answer = await this.ask(view, query);
+	async draw(asked, size, moving, selection) {
+		const focus = selection.slice(0, 64).map((r) => `0x${r.start.toString(16)}-0x${r.end.toString(16)}`).join(",");
+		const answer = await this.ask({ ...asked, ...(moving ? { draft: "1" } : {}), ...(focus ? { focus } : {}) });
 		if (!answer) return;
 		this.device = answer.headers.get("x-device") ?? "";
 		const bitmap = await answer.blob().then((blob) => createImageBitmap(blob)).catch(() => null);
@@ -60,16 +47,12 @@ export class ServerPicture {
 	}
 
 	/**
-	 * @param {import("./store.js").View} view
-	 * @param {import("./camera.js").Camera} camera
-	 * @param {{ width: number, height: number }} size
+	 * @param {Asked} asked
 	 * @param {number} x
 	 * @param {number} y
 	 */
-	async pick(view, camera, size, x, y) {
-		const query = this.query(view, camera, size);
-		query.set("pick", `${x},${y}`);
-		const answer = await this.ask(view, query);
+	async pick(asked, x, y) {
+		const answer = await this.ask({ ...asked, pick: `${x},${y}` });
 		if (!answer) return null;
 		const hit = await answer.json().catch(() => null);
 		if (!hit?.hit) return null;

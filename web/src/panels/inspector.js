@@ -120,11 +120,15 @@ async function show(fly) {
  */
 export function inspectorPanel(fly, mark) {
 	markInVolume = mark;
-	watch(["at", "vm"], () => show(fly));
-	setTimeout(() => show(fly), 0);
-	return h("section", { "aria-label": "Inspector" }, h("header", {}, h("h2", {}, "Inspector"),
-		h("input", { id: "goto", type: "text", placeholder: "0x address", "aria-label": "Go to address", onchange: (/** @type {Event} */ event) => {
-			const text = /** @type {HTMLInputElement} */ (event.target).value.trim();
-			if (/^(0x)?[0-9a-f]+$/i.test(text)) set({ at: text.startsWith("0x") ? text : `0x${text}` });
-		} })), h("div", { id: "inspector", class: "scroll" }));
+	const goto = /** @type {HTMLInputElement} */ (h("input", { id: "goto", type: "text", placeholder: "0x address", "aria-label": "Go to address", onchange: () => {
+		const text = goto.value.trim();
+		if (/^(0x)?[0-9a-f]+$/i.test(text)) set({ at: text.startsWith("0x") ? text : `0x${text}` });
+	} }));
+	const look = () => {
+		goto.value = view.at;
+		show(fly);
+	};
+	watch(["at", "vm"], look);
+	setTimeout(look, 0);
+	return h("section", { "aria-label": "Inspector" }, h("header", {}, h("h2", {}, "Inspector"), goto), h("div", { id: "inspector", class: "scroll" }));
 }

@@ -43,6 +43,7 @@ export class Timeline {
 		try {
 			const answer = await query(vm, "timeline", { steps: String(STEPS) });
 			if (vm !== view.vm) return;
+			if (!answer.first_ns) return this.nothing("the recording begins");
 			this.first = answer.first_ns / 1e9;
 			this.last = Math.max(answer.last_ns / 1e9, this.first + 1);
 			this.answer = answer;
