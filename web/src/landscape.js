@@ -534,7 +534,7 @@ export class Landscape {
 		for (const guest of this.renderer ? this.guests.values() : [this.guest]) {
 			if (!guest?.pages) continue;
 			const hit = this.renderer ? guest.scene && (await this.renderer.pick(guest.scene, this.look(guest), size.width, size.height, px, py))
-				: await this.picture?.pick(view, this.camera, size, px, py);
+				: await this.picture?.pick(this.asked(size), px, py);
 			if (!hit || (best && best.distance <= hit.distance)) continue;
 			best = hit;
 			bestGuest = guest;
