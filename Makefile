@@ -31,11 +31,18 @@ asan: packages
 	@ninja -C build-asan
 	@meson test -C build-asan --suite unit --print-errorlogs --timeout-multiplier 4
 
+# DESTDIR and PREFIX work as usual.
 install: build
-	@meson install -C $(BUILD)
+	@[ -z "$(PREFIX)" ] || meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@ninja -C $(BUILD)
+	@meson install -C $(BUILD) --no-rebuild
+
+deb: packages
+	@tools/setup qemu
+	@tools/deb
 
 clean:
-	rm -rf $(BUILD) build-asan build-fuzz build-gcc-werror
+	rm -rf $(BUILD) build-asan build-deb build-fuzz build-gcc-werror
 
 help:
 	@echo 'make             build build/glassbox'
@@ -43,7 +50,8 @@ help:
 	@echo 'make check       all tests (about 20 minutes), make check-full the slow ones too'
 	@echo 'make lint        format, rooms, compilers, analyzer'
 	@echo 'make asan        unit tests with AddressSanitizer and UndefinedBehaviorSanitizer'
-	@echo 'make install     install with meson (DESTDIR, and BUILD configured with --prefix)'
+	@echo 'make install     install (DESTDIR=, PREFIX=)'
+	@echo 'make deb         a Debian package in build-deb/'
 	@echo 'make clean       remove what was built; downloads stay in ~/.cache/glassbox'
 
-.PHONY: build packages demo check check-full lint asan install clean help
+.PHONY: build packages demo check check-full lint asan install deb clean help

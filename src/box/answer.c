@@ -40,6 +40,10 @@ static const struct {
 	{ "env", "variable", "variables" },
 	{ "irqs", "interrupt", "interrupts" },
 	{ "cgroups", "cgroup", "cgroups" },
+	{ "cpus", "processor", "processors" },
+	{ "timers", "timer", "timers" },
+	{ "namespaces", "namespace", "namespaces" },
+	{ "tree", "process", "processes" },
 };
 
 static const char *noun(const char *call, size_t count)
@@ -138,12 +142,14 @@ static void print_subject(FILE *to, const json_t *row)
 		fprintf(to, "pid %lld", (long long)json_integer_value(pid));
 }
 
-/* The part of the understood query that narrows it: " where ...". */
-static const char *condition_text(const json_t *query)
+/* Prints the part of the understood query that narrows it: " where ...". */
+static void print_condition(FILE *to, const json_t *query)
 {
 	const char *understood = json_string_value(json_object_get(query, "understood"));
 	const char *where = strstr(understood, " where ");
-	return where ? where : "";
+	const char *focus = where ? strstr(where, " focus ") : NULL;
+	if (where)
+		fprintf(to, "%.*s", focus ? (int)(focus - where) : (int)strlen(where), where);
 }
 
 static void say_field(FILE *to, const json_t *query, const json_t *document, const json_t *rows)
@@ -204,14 +210,17 @@ static void say_rows(FILE *to, const json_t *query, const json_t *rows)
 	if (is_extreme) {
 		say_extreme(to, query, rows);
 	} else if (!strcmp(shape, "any")) {
-		fprintf(to, "%s: %s%zu %s%s.", count ? "Yes" : "No", count ? "" : "", count,
-			noun(call, count), condition_text(query));
+		fprintf(to, "%s: %zu %s", count ? "Yes" : "No", count, noun(call, count));
+		print_condition(to, query);
+		fputc('.', to);
 	} else if (count == 1 && !strcmp(call, "ps")) {
 		fputs("1 process: ", to);
 		print_subject(to, json_array_get(rows, 0));
 		fputs(".", to);
 	} else {
-		fprintf(to, "%zu %s%s.", count, noun(call, count), condition_text(query));
+		fprintf(to, "%zu %s", count, noun(call, count));
+		print_condition(to, query);
+		fputc('.', to);
 	}
 }
 

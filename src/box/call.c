@@ -88,10 +88,15 @@ struct error *call_check(const struct call *call, json_t *args)
 
 struct error *call_check_remote(const struct call *call, json_t *args)
 {
-	for (const struct call_param *param = call->params; param && param->name; param++)
-		if (param->local && json_object_get(args, param->name))
+	for (const struct call_param *param = call->params; param && param->name; param++) {
+		const json_t *value = json_object_get(args, param->name);
+		if (param->local && value)
 			return error_create(ERR_USAGE, "%s takes %s only on the command line",
 					    call->name, param->name);
+		if (json_is_integer(value) && json_integer_value(value) < 0)
+			return error_create(ERR_USAGE, "%s must be between 0 and 2^63-1",
+					    param->name);
+	}
 	return call_check(call, args);
 }
 

@@ -92,7 +92,8 @@ const struct call *call_find(const char *name); /* or NULL */
  * ERR_USAGE. */
 struct error *call_check(const struct call *call, json_t *args);
 
-/* The same for arguments from the network: those that are local are unknown. */
+/* The same for arguments from the network: those that are local are refused, and negative
+ * numbers, since JSON has no hex. */
 struct error *call_check_remote(const struct call *call, json_t *args);
 
 /* The same for arguments of the command line: those that are local may be required. */

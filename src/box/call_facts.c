@@ -12,7 +12,7 @@
 
 #define DB_PARAM                                                                              \
 	{                                                                                     \
-		"db", CALL_STRING, .placeholder = "WHERE",                                    \
+		"db", CALL_STRING, .local = true, .placeholder = "WHERE",                     \
 				   .help = "SQLite file or postgresql:// URL instead of the " \
 					   "VM's own facts"                                   \
 	}

@@ -110,7 +110,7 @@ static struct error *show(struct library *library, const char *id, json_t **ret)
 static struct error *learner_path(char ret[PATH_MAX])
 {
 	static const char *const places[] = { "src/learn/", "", "../src/learn/",
-					      "../../src/learn/" };
+					      "../../src/learn/", "../libexec/glassbox/" };
 	char program[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
 	program[n > 0 ? n : 0] = 0;
@@ -193,7 +193,8 @@ static struct error *run_kernels(struct call_context *context, json_t **ret)
 	if (one && !id)
 		return error_create(ERR_USAGE, "kernels %s needs an ID", what);
 	if (!one && id)
-		return error_create(ERR_USAGE, "`%s` is neither show nor verify", what);
+		return error_create(ERR_USAGE, "before an ID comes show or verify, not '%s'",
+				    what ? what : "");
 	if (one && !strcmp(what, "show"))
 		return show(library, id, ret);
 	if (one)
@@ -373,7 +374,7 @@ const struct call call_learn = {
 		"a process\nof its own with limits. What cannot be learned is remembered with "
 		"its reason and not\ntried again. Needs a VM started with --learn.",
 	.examples = "  glassbox learn demo\n  glassbox learn demo --ms 3000 --top 50 --json",
-	.flags = CALL_TARGET | CALL_LIVE_ONLY,
+	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES,
 	.params = learn_params,
 	.columns = learn_columns,
 	.run = run_learn,

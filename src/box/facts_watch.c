@@ -37,6 +37,9 @@ struct facts_watch {
 
 struct error *facts_watch_place(const char *vm, const char *where, char **ret)
 {
+	const char *common = getenv("GLASSBOX_DB");
+	if (!where && common && *common)
+		where = common;
 	if (!where)
 		return state_path(vm, "facts.sqlite", ret);
 	*ret = strdup(where);

@@ -47,6 +47,7 @@ struct error *facts_watch_event(struct facts_watch *watch, const char *event,
 /* The VM is no more: its intervals end. */
 struct error *facts_watch_end(struct facts_watch *watch);
 
-/* Where the facts of a VM are: where if given, else its facts.sqlite. Caller owns *ret. */
+/* Where the facts of a VM are: where if given, else GLASSBOX_DB of the environment, else the
+ * VM's facts.sqlite. Caller owns *ret. */
 struct error *facts_watch_place(const char *vm, const char *where, char **ret);
 #endif

@@ -410,7 +410,7 @@ struct error *model_answer(struct call_context *context, const char *question, j
 	AUTO(own_free) char *words = NULL;
 	TRY(read_config(&config));
 	if (!json_is_string(json_object_get(config, "url")))
-		return error_hint(error_create(ERR_UNSUPPORTED, "no model is configured"),
+		return error_hint(error_create(ERR_NOT_FOUND, "no model is configured"),
 				  "set GLASSBOX_MODEL_URL to an OpenAI-compatible endpoint");
 	json_array_append_new(messages, message_of("system", instructions));
 	json_array_append_new(messages, message_of("user", question));

@@ -21,7 +21,7 @@ struct error;
 /* True if a model is configured. */
 bool model_is_configured(void);
 
-/* Answers in the form of answer_question. Caller owns *ret. Fails: ERR_UNSUPPORTED (none is
+/* Answers in the form of answer_question. Caller owns *ret. Fails: ERR_NOT_FOUND (none is
  * configured), ERR_PEER, ERR_LIMIT, ERR_USAGE (a broken configuration). */
 struct error *model_answer(struct call_context *context, const char *question, json_t **ret);
 #endif

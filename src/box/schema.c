@@ -17,6 +17,10 @@ json_t *schema_of_param(const struct call_param *param)
 		[CALL_BOOL] = "boolean",  [CALL_PATH] = "string",
 	};
 	json_t *schema = json_pack("{s:s}", "type", types[param->type]);
+	if (param->type == CALL_INTEGER || param->type == CALL_SIZE) {
+		json_object_set_new(schema, "minimum", json_integer(0));
+		json_object_set_new(schema, "maximum", json_integer(INT64_MAX));
+	}
 	if (param->choices)
 		json_object_set_new(schema, "enum", choices_of(param->choices));
 	if (param->repeated)

@@ -102,6 +102,10 @@ struct error *cmd_serve(struct call_context *context, const struct cli_options *
 					.db_max_bytes = call_integer(context, "db_max", 0) };
 	TRY(split_address(call_string(context, "listen"), &host, &params.port));
 	params.host = host;
+	if (!params.db)
+		params.db = getenv("GLASSBOX_DB");
+	if (params.db) /* where history and its like look, too (facts_watch_place) */
+		setenv("GLASSBOX_DB", params.db, 1);
 	return serve_until_signal(&params, options->json);
 }
 

@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
-static void print_usage(const struct call *call, FILE *to)
+void help_usage(const struct call *call, FILE *to)
 {
 	fprintf(to, "glassbox %s", call->name);
 	if (call->flags & CALL_TARGET)
@@ -16,8 +16,7 @@ static void print_usage(const struct call *call, FILE *to)
 	fputs(" [options]", to);
 }
 
-/* Writes "--dash-name" of a parameter into to. */
-static void dashed(const struct call_param *param, char *to, size_t size)
+void help_option_name(const struct call_param *param, char *to, size_t size)
 {
 	snprintf(to, size, "%s", param->name);
 	for (char *at = to; *at; at++)
@@ -28,7 +27,7 @@ static void dashed(const struct call_param *param, char *to, size_t size)
 static void print_option(const struct call_param *param, FILE *to)
 {
 	char name[40], left[96], letter[8] = "";
-	dashed(param, name, sizeof(name));
+	help_option_name(param, name, sizeof(name));
 	if (param->letter)
 		snprintf(letter, sizeof(letter), "-%c, ", param->letter);
 	if (param->positional)
@@ -48,7 +47,7 @@ static void print_option(const struct call_param *param, FILE *to)
 void help_call(const struct call *call, FILE *to)
 {
 	fprintf(to, "%s\n\nUsage: ", call->summary);
-	print_usage(call, to);
+	help_usage(call, to);
 	fputs("\n\n", to);
 	if (call->details)
 		fprintf(to, "%s\n\n", call->details);
@@ -89,74 +88,6 @@ void help_overview(FILE *to)
 	fputs("\n`glassbox COMMAND --help` explains one command. VM is a name or a PID; "
 	      "`--file DUMP` works\n"
 	      "offline. `--json` prints JSON. Exit status: 0 done, 1 failed, 2 wrong usage.\n",
-	      to);
-}
-
-static void man_text(const char *text, FILE *to)
-{
-	for (bool line_start = true; text && *text; text++) {
-		if (line_start && (*text == '.' || *text == '\''))
-			fputs("\\&", to);
-		fputs(*text == '\\' ? "\\e" : *text == '-' ? "\\-" : (char[]){ *text, 0 }, to);
-		line_start = *text == '\n';
-	}
-}
-
-static void man_call(const struct call *call, FILE *to)
-{
-	char name[40];
-	fprintf(to, ".SS %s\n.B ", call->name);
-	print_usage(call, to);
-	fputs("\n.PP\n", to);
-	man_text(call->summary, to);
-	fputs(".\n", to);
-	man_text(call->details, to);
-	for (const struct call_param *param = call->params; param && param->name; param++) {
-		dashed(param, name, sizeof(name));
-		fprintf(to, "\n.TP\n.B %s%s\n", param->positional ? "" : "\\-\\-",
-			param->positional && param->placeholder ? param->placeholder : name);
-		man_text(param->help ? param->help : "", to);
-	}
-	fputs("\n", to);
-}
-
-void help_man_page(FILE *to)
-{
-	fputs(".TH GLASSBOX 1 \"\" glassbox \"User Commands\"\n.SH NAME\n"
-	      "glassbox \\- see and accelerate what a Linux guest of stock QEMU does\n"
-	      ".SH SYNOPSIS\n.B glassbox\n.I COMMAND\n[\\fIVM\\fR] [\\fIoptions\\fR]\n.SH "
-	      "COMMANDS\n",
-	      to);
-	for (const struct call *const *call = call_table; *call; call++)
-		man_call(*call, to);
-	fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage.\n", to);
-}
-
-void help_bash_completion(FILE *to)
-{
-	fputs("_glassbox() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words\n"
-	      "\tif [ \"$COMP_CWORD\" = 1 ]; then\n\t\twords='",
-	      to);
-	for (const struct call *const *call = call_table; *call; call++)
-		fprintf(to, "%s ", (*call)->name);
-	fputs("'\n\telse\n\t\tcase ${COMP_WORDS[1]} in\n", to);
-	for (const struct call *const *call = call_table; *call; call++) {
-		char name[40];
-		fprintf(to, "\t\t%s) words='--json --help", (*call)->name);
-		for (const struct call_param *param = (*call)->params; param && param->name;
-		     param++) {
-			dashed(param, name, sizeof(name));
-			if (!param->positional)
-				fprintf(to, " --%s", name);
-		}
-		fputs((*call)->flags & CALL_TARGET ? " --file --symbols --no-cache '$(glassbox "
-						     "ls --names 2>/dev/null) ;;\n"
-						   : "' ;;\n",
-		      to);
-	}
-	fputs("\t\tesac\n\tfi\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-	      "\t[ \"$COMP_CWORD\" = 1 ] || COMPREPLY+=($(compgen -f -- \"$cur\"))\n}\n"
-	      "complete -F _glassbox glassbox\n",
 	      to);
 }
 

@@ -1,4 +1,4 @@
-/* Help texts, the man page and shell completion, all made from the call table. */
+/* Help texts, made from the call table. */
 #ifndef CLI_HELP_H
 #define CLI_HELP_H
 #include <stdio.h>
@@ -7,8 +7,12 @@
 
 void help_overview(FILE *to);
 void help_call(const struct call *call, FILE *to);
-void help_man_page(FILE *to); /* glassbox(1) in man(7) macros */
-void help_bash_completion(FILE *to);
+
+/* "glassbox ps VM|--file DUMP [options]" */
+void help_usage(const struct call *call, FILE *to);
+
+/* Writes the name of a parameter as an option without its "--": "no-cache". */
+void help_option_name(const struct call_param *param, char *to, size_t size);
 
 /* Names of calls that look like the mistyped one; NULL when none is near. */
 const char *help_nearest(const char *mistyped);

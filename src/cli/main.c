@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "box/call_audit.h"
 #include "cli/command.h"
+#include "cli/completion.h"
 #include "cli/help.h"
+#include "cli/manual.h"
 #include "cli/options.h"
 #include "cli/print.h"
 #include "guest/guest.h"
@@ -131,9 +133,12 @@ static bool run_word(int argc, char **argv, int *status_ret)
 	} else if (!strcmp(word, "version") || !strcmp(word, "--version")) {
 		puts("glassbox " GLASSBOX_VERSION);
 	} else if (!strcmp(word, "man-page")) {
-		help_man_page(stdout);
-	} else if (!strcmp(word, "bash-completion")) {
-		help_bash_completion(stdout);
+		manual_write(stdout);
+	} else if (!strcmp(word, "completion")) {
+		if (argc != 3 || !completion_write(argv[2], stdout))
+			*status_ret = report(
+				error_hint(error_create(ERR_USAGE, "completion needs a shell"),
+					   "bash, zsh or fish"));
 	} else {
 		return false;
 	}

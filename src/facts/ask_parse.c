@@ -149,6 +149,19 @@ static struct error *check_subject(const struct ask_reader *r)
 	return NULL;
 }
 
+/* An order is not a question about the thing that it names. */
+static struct error *check_order(const struct ask_words *words)
+{
+	size_t i = 0;
+	while (i < words->count && words->items[i].class == W_NOISE)
+		i++;
+	if (i == words->count || words->items[i].class != W_ORDER)
+		return NULL;
+	return error_hint(error_create(ERR_NOT_FOUND, "ask only looks; it cannot %s anything",
+				       words->items[i].text),
+			  "`glassbox help` lists the commands that change a VM");
+}
+
 struct error *ask_parse(const struct ask_context *context, const char *question, json_t **ret)
 {
 	AUTO(ask_words_deinit) struct ask_words words = { 0 };
@@ -157,6 +170,7 @@ struct error *ask_parse(const struct ask_context *context, const char *question,
 	struct ask_reader r = {
 		.context = context, .words = &words, .question = question, .query = query
 	};
+	TRY(check_order(&words));
 	if (!read_question(&r)) {
 		TRY(check_subject(&r));
 		return not_understood(question);

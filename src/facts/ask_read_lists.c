@@ -111,9 +111,18 @@ bool ask_read_path(struct ask_reader *r)
 		ask_set_text(r, "shape", "show");
 		return true;
 	}
-	if (ask_about(r, "mounts")) {
+	bool is_tmpfs = ask_words_has(r->words, W_KIND, "shmem");
+	bool is_folder = strcasestr(r->question, "under /") ||
+			 strcasestr(r->question, "below /") ||
+			 strcasestr(r->question, "inside /");
+	if (ask_about(r, "mounts") || is_tmpfs) {
 		ask_set_call(r, "mounts");
 		ask_add_where(r, "mountpoint", "=", json_string(path->text));
+		if (is_tmpfs)
+			ask_add_where(r, "fstype", "=", json_string("tmpfs"));
+	} else if (is_folder) {
+		ask_set_call(r, "files");
+		ask_add_where(r, "path", "has", json_sprintf("%s/", path->text));
 	} else if (path->class == W_QUOTED && *path->text != '/') {
 		return false;
 	} else {
@@ -191,7 +200,7 @@ bool ask_read_machine(struct ask_reader *r)
 		{ "ram", "ram_bytes" },	       { "kaslr", "kernel_offset" },
 		{ "status", "state" }
 	};
-	if (ask_names_process(r))
+	if (ask_names_process(r) || ask_about(r, "dmesg"))
 		return false;
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
 		if (!ask_about(r, fields[i][0]))
@@ -232,6 +241,8 @@ static bool read_modules(struct ask_reader *r)
 	if (!ask_about(r, "modules") && !(ask_has(r, W_MODULE) && !ask_has(r, W_PROCESS)))
 		return false;
 	ask_set_call(r, "lsmod");
+	if (ask_about(r, "hidden"))
+		ask_set_arg(r, "hidden", json_true());
 	if (name)
 		ask_add_where(r, "name", "=", json_string(name->text));
 	if (least && (ask_has(r, W_MORE) || ask_has(r, W_LESS)))
@@ -244,9 +255,15 @@ static bool read_modules(struct ask_reader *r)
 
 bool ask_read_lists(struct ask_reader *r)
 {
-	static const char *const lists[][2] = { { "mounts", "mounts" },	  { "irqs", "irqs" },
-						{ "cgroups", "cgroups" }, { "tree", "tree" },
-						{ "files", "files" },	  { "pipes", "files" },
+	static const char *const lists[][2] = { { "mounts", "mounts" },
+						{ "irqs", "irqs" },
+						{ "cgroups", "cgroups" },
+						{ "tree", "tree" },
+						{ "cpus", "cpus" },
+						{ "timers", "timers" },
+						{ "namespaces", "namespaces" },
+						{ "files", "files" },
+						{ "pipes", "files" },
 						{ "deleted", "files" } };
 	if (read_dmesg(r) || read_modules(r))
 		return true;

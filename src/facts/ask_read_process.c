@@ -11,10 +11,8 @@ enum { GUEST_PAGE_BYTES = 4096 };
 
 /* Calls that take a pid: object of the question, call, shape. */
 static const char *const per_process[][3] = {
-	{ "stack", "stack", "list" },
-	{ "env", "env", "list" },
-	{ "maps", "maps", "list" },
-	{ "libraries", "maps", "list" },
+	{ "stack", "stack", "list" },	 { "env", "env", "list" }, { "maps", "maps", "list" },
+	{ "libraries", "maps", "list" }, { "wx", "maps", "list" },
 };
 
 static bool read_process_call(struct ask_reader *r, json_int_t pid)
@@ -27,6 +25,8 @@ static bool read_process_call(struct ask_reader *r, json_int_t pid)
 		ask_set_text(r, "shape", ask_has(r, W_COUNT) ? "count" : per_process[i][2]);
 		if (ask_about(r, "libraries"))
 			ask_add_where(r, "path", "has", json_string(".so"));
+		if (ask_about(r, "wx"))
+			ask_add_where(r, "perms", "has", json_string("wx"));
 		ask_focus_pid(r, ask_about(r, "stack") ? "stack" : "pid", pid);
 		return true;
 	}
@@ -91,7 +91,7 @@ bool ask_read_process_thing(struct ask_reader *r)
 		return true;
 	if (ask_words_has(r->words, W_RELATION, "parent"))
 		ask_field(r, pid, "ppid");
-	else if (ask_about(r, "args"))
+	else if (ask_about(r, "args") || ask_about(r, "cmdline"))
 		ask_field(r, pid, "args");
 	else if (ask_words_has(r->words, W_KIND, "heap") ||
 		 ask_words_has(r->words, W_KIND, "stack")) {
@@ -163,8 +163,9 @@ static void compare_attribute(struct ask_reader *r)
 static void order_processes(struct ask_reader *r)
 {
 	const struct ask_word *attribute = ask_find(r, W_ATTRIBUTE);
-	bool is_one = !ask_about(r, "processes") || ask_has(r, W_WHO) ||
-		      !strcasestr(r->question, "processes");
+	bool is_many = strcasestr(r->question, "processes") ||
+		       strcasestr(r->question, "consumers") || strcasestr(r->question, "hogs");
+	bool is_one = !is_many || (ask_has(r, W_WHO) && ask_about(r, "processes"));
 	json_int_t count = ask_wanted_count(r, is_one ? 1 : 10);
 	if (ask_has(r, W_MOST) || ask_has(r, W_LEAST))
 		ask_set_sort(r, attribute ? attribute->value : "rss_pages", ask_has(r, W_MOST),
@@ -182,17 +183,32 @@ static bool compares(const struct ask_reader *r)
 	       ask_has(r, W_NEWEST) || ask_has(r, W_MORE) || ask_has(r, W_LESS);
 }
 
+/* True when an unknown word can only be a process's name: beside "process", or after "called".
+ */
+static bool is_name(const struct ask_reader *r, const struct ask_word *word)
+{
+	const struct ask_word *first = r->words->items, *last = first + r->words->count - 1;
+	if (word->class == W_QUOTED)
+		return true;
+	const struct ask_word *before = word > first ? word - 1 : NULL;
+	const struct ask_word *after = word < last ? word + 1 : NULL;
+	return (before && (before->class == W_OBJECT || !strcmp(before->text, "called") ||
+			   !strcmp(before->text, "named"))) ||
+	       (after && after->class == W_OBJECT);
+}
+
 bool ask_read_processes(struct ask_reader *r)
 {
 	const struct ask_word *state = ask_find(r, W_STATE), *user = ask_find(r, W_USER);
+	bool asks_alive = strcasestr(r->question, "running") ||
+			  strcasestr(r->question, " up") || strcasestr(r->question, "alive");
 	bool is_about =
 		ask_about(r, "processes") || ask_about(r, "kthreads") ||
 		ask_about(r, "user_processes") || ask_about(r, "threads") ||
 		ask_about(r, "users") || ask_about(r, "hidden") ||
 		(ask_has(r, W_WHO) && compares(r)) || ask_names_process(r) || state || user ||
 		((ask_has(r, W_MOST) || ask_has(r, W_MORE)) && ask_has(r, W_ATTRIBUTE)) ||
-		(ask_has(r, W_ANY) && ask_unknown_name(r) &&
-		 strcasestr(r->question, "running"));
+		(ask_unknown_name(r) && asks_alive);
 	if (!is_about)
 		return false;
 	ask_set_call(r, ask_about(r, "threads") ? "threads" : "ps");
@@ -208,11 +224,15 @@ bool ask_read_processes(struct ask_reader *r)
 		ask_where_pid(r);
 		if (ask_meant_pid(r) >= 0)
 			ask_focus_pid(r, "pid", ask_meant_pid(r));
-	} else if (ask_unknown_name(r)) {
+	} else if (ask_unknown_name(r) && (asks_alive || is_name(r, ask_unknown_name(r)))) {
 		ask_add_where(r, "comm", "has", json_string(ask_unknown_name(r)->text));
 	}
 	compare_attribute(r);
 	order_processes(r);
+	if (ask_unknown_name(r) && !ask_names_process(r) &&
+	    !json_object_get(r->query, "where") && !json_object_get(r->query, "sort") &&
+	    !ask_about(r, "hidden"))
+		return false; /* what the unknown word says would be lost */
 	ask_set_shape(r);
 	if (ask_has(r, W_HIGHLIGHT) || ask_has(r, W_WHERE))
 		ask_set_text(r, "shape", "show");

@@ -30,6 +30,7 @@ enum word_class {
 	W_RELATION, /* value: "child", "parent", "open", "map", "listen" */
 	W_LEVEL, /* value: least severe dmesg level, a digit */
 	W_CHANGE, /* value: "", "began", "ended" */
+	W_ORDER, /* delete, kill, ...: ask only looks */
 	W_SINCE, /* in the last, since: a moment follows */
 	W_NUMBER, /* number, with the unit multiplied in */
 	W_PID, /* number: an explicit pid */

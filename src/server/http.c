@@ -173,7 +173,7 @@ static void submit(struct server *server, struct lws *wsi, struct http_session *
 	memset(&session->route, 0, sizeof(session->route));
 	if (!jobs_submit(server->jobs, &work->job)) {
 		destroy_job(&work->job);
-		http_response_text(&session->response, 503, "too many calls wait already\n");
+		http_response_refusal(&session->response, 503, "too many calls wait already");
 		return;
 	}
 	session->job = &work->job;
@@ -227,13 +227,13 @@ bool server_admit(struct server *server, const struct http_request *request,
 	int status = 0;
 	if (!access_bucket_take(bucket_of(server, request->peer), now_ns(), 500, 1000)) {
 		server->counters.http_limited++;
-		http_response_text(response, 429, "too many requests: slow down\n");
+		http_response_refusal(response, 429, "too many requests: slow down");
 		return false;
 	}
 	const char *refusal = access_refusal(&server->access, request, need, &status);
 	if (!refusal)
 		return true;
-	http_response_json(response, status, json_pack("{s:s}", "error", refusal));
+	http_response_refusal(response, status, refusal);
 	return false;
 }
 
@@ -290,7 +290,10 @@ static void decide(struct server *server, struct lws *wsi, struct http_session *
 		return;
 	}
 	if (err) {
+		bool is_method = error_kind(err) == ERR_UNSUPPORTED;
 		http_response_error(&session->response, err);
+		if (is_method)
+			session->response.status = 405;
 		return;
 	}
 	switch (session->route.kind) {
@@ -309,7 +312,7 @@ static void decide(struct server *server, struct lws *wsi, struct http_session *
 						  ACCESS_CHANGE, &status);
 		session->route.need = may_change ? ACCESS_CHANGE : ACCESS_READ;
 		if (session->request.method != HTTP_POST)
-			http_response_text(&session->response, 405, "MCP takes POST\n");
+			http_response_refusal(&session->response, 405, "MCP takes POST");
 		else
 			submit(server, wsi, session);
 		return;
@@ -402,6 +405,8 @@ static int write_head(struct lws *wsi, struct http_session *session)
 		ok = add_header(wsi, "content-encoding:", "gzip", &at, end);
 	if (ok && session->pack)
 		ok = add_header(wsi, "content-encoding:", "zstd", &at, end);
+	if (ok && response->status == 405)
+		ok = add_header(wsi, "allow:", "GET, HEAD, POST", &at, end);
 	if (ok && response->status == 401)
 		ok = add_header(wsi, "www-authenticate:", "Bearer", &at, end);
 	session->has_headers_out = true;

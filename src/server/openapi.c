@@ -35,6 +35,8 @@ static json_t *responses(const struct call *call)
 		{ "401", "a token is needed" },
 		{ "403", "token, Origin or Host refused" },
 		{ "404", "no such VM or thing" },
+		{ "405", "wrong method" },
+		{ "422", "the guest's memory does not allow an answer, or a bound was hit" },
 		{ "429", "too many requests" },
 		{ "500", "it failed" },
 		{ "501", "not possible on this VM" },

@@ -45,6 +45,13 @@ void http_response_json(struct http_response *response, int status, json_t *docu
 					    .body_bytes = strlen(text) };
 }
 
+void http_response_refusal(struct http_response *response, int status, const char *why)
+{
+	http_response_json(
+		response, status,
+		json_pack("{s:s, s:n, s:s}", "error", why, "hint", "kind", "refused"));
+}
+
 static int status_of(enum error_kind kind)
 {
 	switch (kind) {
@@ -52,6 +59,10 @@ static int status_of(enum error_kind kind)
 		return 400;
 	case ERR_NOT_FOUND:
 		return 404;
+	case ERR_FAULT: /* what the guest holds does not allow an answer */
+	case ERR_BAD_DATA:
+	case ERR_LIMIT:
+		return 422;
 	case ERR_UNSUPPORTED:
 		return 501;
 	case ERR_PEER:

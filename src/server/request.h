@@ -39,5 +39,7 @@ void http_response_json(struct http_response *response, int status, json_t *docu
 /* {"error": message, "hint": ...} with a status that fits the error's kind; takes err. */
 struct error;
 void http_response_error(struct http_response *response, struct error *err);
+/* The same for what never came to a call. */
+void http_response_refusal(struct http_response *response, int status, const char *why);
 void http_response_text(struct http_response *response, int status, const char *text);
 #endif

@@ -95,7 +95,7 @@ static struct error *decide_call(const struct http_request *request, const char 
 				    name);
 	bool changes = call->flags & CALL_CHANGES;
 	if (request->method != HTTP_POST && changes)
-		return error_create(ERR_USAGE, "%s changes something: use POST", name);
+		return error_create(ERR_UNSUPPORTED, "%s changes something: use POST", name);
 	route->kind = ROUTE_CALL;
 	route->call = call;
 	route->need = changes ? ACCESS_CHANGE : ACCESS_READ;
@@ -141,7 +141,7 @@ struct error *route_decide(const struct http_request *request, struct route *ret
 	const char *path = request->path;
 	struct error *err = NULL;
 	if (request->method == HTTP_OTHER || request->method == HTTP_OPTIONS)
-		err = error_create(ERR_USAGE, "only GET, HEAD and POST are answered");
+		err = error_create(ERR_UNSUPPORTED, "only GET, HEAD and POST are answered");
 	else if (!strncmp(path, "/api/v1/", 8))
 		err = decide_api(request, path + 8, &route);
 	else if (!strcmp(path, "/openapi.json"))

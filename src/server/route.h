@@ -29,6 +29,7 @@ struct route {
 
 void route_deinit(struct route *route);
 
-/* Fails: ERR_NOT_FOUND (no such path), ERR_USAGE (bad argument, bad JSON, wrong method). */
+/* Fails: ERR_NOT_FOUND (no such path), ERR_USAGE (bad argument, bad JSON), ERR_UNSUPPORTED
+ * (wrong method). */
 struct error *route_decide(const struct http_request *request, struct route *ret);
 #endif

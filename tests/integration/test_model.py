@@ -140,7 +140,7 @@ def test_a_slow_model_ends_in_time_and_others_get_the_vm(guest):
                 time.sleep(0.05)
             assert server.get(f'/api/v1/vms/{guest.name}/ps') and not answers
             asking.join()
-            assert answers[0][0] == 500 and b'Timeout' in answers[0][2]
+            assert answers[0][0] == 422 and b'Timeout' in answers[0][2]
         finally:
             release.set()
             server.stop()

@@ -40,14 +40,15 @@ def test_wrong_arguments(server):
     vm = server.guest.name
     for path in ('ps?nonsense=1', 'vtop?address=', 'read?address=zz&length=1', 'read?address=0&length=99999999999', 'frame?size=9x9'):
         status, _, body = server.ask(f'/api/v1/vms/{vm}/{path}')
-        assert status in (400, 404, 500), (path, status, body)
+        assert status in (400, 404, 422), (path, status, body)
         assert json.loads(body)['error']
 
 
 def test_changing_needs_the_token(server):
     vm = server.guest.name
     path = f'/api/v1/vms/{vm}/pause'
-    assert server.ask(path)[0] == 400
+    assert server.ask(path)[0] == 405
+    assert server.ask(path, {}, method='DELETE')[0] == 405
     assert server.ask(path, {})[0] == 401
     assert server.ask(path, {}, {'Authorization': 'Bearer ' + '0' * 32})[0] == 403
     assert server.ask(path, {}, {'Authorization': f'Bearer {server.token}', 'Origin': 'http://evil.example'})[0] == 403
