@@ -76,10 +76,11 @@ struct error *serve_until_signal(const struct server_params *params, bool as_jso
 	AUTO(own_server) struct server *server = NULL;
 	TRY(server_create(params, &server));
 	if (as_json)
-		printf("{\"url\": \"%s\", \"port\": %u}\n", server_url(server),
-		       server_port(server));
+		printf("{\"url\": \"%s\", \"read_url\": \"%s\", \"port\": %u}\n",
+		       server_url(server), server_read_url(server), server_port(server));
 	else
-		printf("glassbox serves at %s\nCtrl-C ends it.\n", server_url(server));
+		printf("glassbox serves at %s\nfor looking only: %s\nCtrl-C ends it.\n",
+		       server_url(server), server_read_url(server));
 	fflush(stdout);
 	pthread_t waiter;
 	TRY(stop_on_signal(server, &waiter));

@@ -117,6 +117,31 @@ char *access_query_value(const char *query, const char *key)
 	return NULL;
 }
 
+enum held { HELD_NONE, HELD_WRONG, HELD_READ, HELD_FULL };
+
+static enum held held_token(const struct access *access, const struct http_request *request)
+{
+	AUTO(own_free) char *in_query = access_query_value(request->query, "token");
+	const char *token = request->bearer ? request->bearer : in_query;
+	if (!token)
+		return HELD_NONE;
+	bool is_full = token_equal(token, access->full_token);
+	bool is_read = token_equal(token, access->read_token);
+	return is_full ? HELD_FULL : is_read ? HELD_READ : HELD_WRONG;
+}
+
+const char *access_held(const struct access *access, const struct http_request *request)
+{
+	switch (held_token(access, request)) {
+	case HELD_FULL:
+		return "full token";
+	case HELD_READ:
+		return "reading token";
+	default:
+		return "no token";
+	}
+}
+
 const char *access_refusal(const struct access *access, const struct http_request *request,
 			   enum access_need need, int *status_ret)
 {
@@ -127,12 +152,10 @@ const char *access_refusal(const struct access *access, const struct http_reques
 		return "requests from other origins are refused";
 	if (need == ACCESS_PUBLIC || (need == ACCESS_READ && !access->reads_need_token))
 		return NULL;
-	AUTO(own_free) char *in_query = access_query_value(request->query, "token");
-	const char *token = request->bearer ? request->bearer : in_query;
-	bool is_full = token_equal(token, access->full_token);
-	if (is_full || (need == ACCESS_READ && token_equal(token, access->read_token)))
+	enum held held = held_token(access, request);
+	if (held == HELD_FULL || (need == ACCESS_READ && held == HELD_READ))
 		return NULL;
-	*status_ret = token ? 403 : 401;
+	*status_ret = held == HELD_WRONG || held == HELD_READ ? 403 : 401;
 	return need == ACCESS_READ
 		       ? "a token is needed: open the address that `glassbox serve` printed"
 		       : "changing a VM needs the token that `glassbox serve` printed";

@@ -34,6 +34,9 @@ struct error *access_init(struct access *access, const char *host, uint16_t port
 const char *access_refusal(const struct access *access, const struct http_request *request,
 			   enum access_need need, int *status_ret);
 
+/* "full token", "reading token" or "no token": with what a request came, for the audit log. */
+const char *access_held(const struct access *access, const struct http_request *request);
+
 /* Value of a key in a raw query string, percent-decoded. Caller owns; NULL when absent. */
 char *access_query_value(const char *query, const char *key);
 

@@ -158,6 +158,14 @@ static void destroy_job(struct job *job)
 	free(work);
 }
 
+void http_name_peer(const struct server *server, struct http_request *request)
+{
+	char address[sizeof(request->peer)];
+	snprintf(address, sizeof(address), "%s", request->peer);
+	snprintf(request->peer, sizeof(request->peer), "%.46s, %s", address,
+		 access_held(&server->access, request));
+}
+
 static void submit(struct server *server, struct lws *wsi, struct http_session *session)
 {
 	struct call_job *work = calloc(1, sizeof(*work));
@@ -167,6 +175,7 @@ static void submit(struct server *server, struct lws *wsi, struct http_session *
 	}
 	work->job = (struct job){ .work = work_on, .destroy = destroy_job, .waiter = wsi };
 	work->server = server;
+	http_name_peer(server, &session->request);
 	work->request = session->request;
 	work->route = session->route;
 	memset(&session->request, 0, sizeof(session->request));
@@ -205,27 +214,27 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* The peer's bucket; when all are taken the one idle for longest is given to the new peer. */
-static struct access_bucket *bucket_of(struct server *server, const char *address)
+/* The peer; when all places are taken the one idle for longest is given to the new one. */
+static struct peer *peer_of(struct server *server, const char *address)
 {
 	struct peer *oldest = &server->peers[0];
 	for (size_t i = 0; i < N_PEERS; i++) {
 		struct peer *peer = &server->peers[i];
 		if (!strcmp(peer->address, address))
-			return &peer->bucket;
+			return peer;
 		if (peer->bucket.last_ns < oldest->bucket.last_ns)
 			oldest = peer;
 	}
 	*oldest = (struct peer){ 0 };
 	snprintf(oldest->address, sizeof(oldest->address), "%s", address);
-	return &oldest->bucket;
+	return oldest;
 }
 
 bool server_admit(struct server *server, const struct http_request *request,
 		  enum access_need need, struct http_response *response)
 {
 	int status = 0;
-	if (!access_bucket_take(bucket_of(server, request->peer), now_ns(), 500, 1000)) {
+	if (!access_bucket_take(&peer_of(server, request->peer)->bucket, now_ns(), 500, 1000)) {
 		server->counters.http_limited++;
 		http_response_refusal(response, 429, "too many requests: slow down");
 		return false;
@@ -274,10 +283,24 @@ static void begin_stream(struct server *server, struct lws *wsi, struct http_ses
 		http_response_error(&session->response, err);
 		return;
 	}
+	http_name_peer(server, &session->request);
+	server_audit(session->request.peer, session->route.vm, "pages");
 	session->response =
 		(struct http_response){ .status = 200,
 					.content_type = "application/octet-stream" };
 	lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+}
+
+/* A page without WebGPU asks for several pictures a second: the first of a VM is audited. */
+static void audit_frame(struct server *server, struct http_session *session)
+{
+	struct peer *peer = peer_of(server, session->request.peer);
+	struct http_request named = session->request;
+	if (!strcmp(peer->watched_vm, session->route.vm))
+		return;
+	snprintf(peer->watched_vm, sizeof(peer->watched_vm), "%s", session->route.vm);
+	http_name_peer(server, &named);
+	server_audit(named.peer, session->route.vm, "frame");
 }
 
 /* Leaves either a response or a job behind. */
@@ -324,6 +347,7 @@ static void decide(struct server *server, struct lws *wsi, struct http_session *
 		begin_stream(server, wsi, session);
 		return;
 	case ROUTE_FRAME:
+		audit_frame(server, session);
 		submit(server, wsi, session);
 		return;
 	}

@@ -37,6 +37,7 @@ struct server_counters {
 
 struct peer {
 	char address[64];
+	char watched_vm[64]; /* whose pictures it gets: only the first is audited */
 	struct access_bucket bucket;
 };
 enum { N_PEERS = 64 };
@@ -54,7 +55,7 @@ struct server {
 	struct ws_client *clients; /* all WebSocket clients */
 	lws_sorted_usec_list_t vms_timer;
 	bool vms_asked; /* a job lists the VMs for them */
-	char *url;
+	char *url, *read_url;
 	atomic_bool stops;
 };
 
@@ -95,9 +96,16 @@ void http_jobs_finished(struct server *server);
 /* Fills a request's origin, host, bearer, query and peer from the connection's headers. */
 void http_read_headers(struct lws *wsi, struct http_request *request);
 
+/* Makes peer say who asks with what, for the audit log: "127.0.0.1, reading token". */
+void http_name_peer(const struct server *server, struct http_request *request);
+
 /* Answers made here. */
 json_t *openapi_document(void);
 char *metrics_text(struct server *server); /* caller owns; NULL without memory */
+
+/* Puts what a person sees of a VM without a call (pages, pictures, console, screen) into the
+ * audit log. */
+void server_audit(const char *user, const char *vm, const char *what);
 
 /* True when the request may go on; else *response is filled in. */
 bool server_admit(struct server *server, const struct http_request *request,

@@ -11,6 +11,8 @@
 #include "server/internal.h"
 #include "server/live.h"
 #include "server/pictures.h"
+#include "vm/audit.h"
+#include "vm/state.h"
 
 static const struct lws_protocols protocols[] = {
 	{ .name = "http",
@@ -84,13 +86,14 @@ static struct error *listen_on(struct server *server, const struct server_params
 	return NULL;
 }
 
-static struct error *make_url(struct server *server, bool has_tls)
+static struct error *make_url(const struct server *server, const char *token, bool has_tls,
+			      char **ret)
 {
 	bool is_v6 = strchr(server->access.listen_host, ':');
-	if (asprintf(&server->url, "http%s://%s%s%s:%u/#token=%s", has_tls ? "s" : "",
-		     is_v6 ? "[" : "", server->access.listen_host, is_v6 ? "]" : "",
-		     server->access.port, server->access.full_token) < 0) {
-		server->url = NULL;
+	if (asprintf(ret, "http%s://%s%s%s:%u/#token=%s", has_tls ? "s" : "", is_v6 ? "[" : "",
+		     server->access.listen_host, is_v6 ? "]" : "", server->access.port,
+		     token) < 0) {
+		*ret = NULL;
 		return error_create(ERR_MEMORY, "no memory for the address");
 	}
 	return NULL;
@@ -121,7 +124,9 @@ static struct error *start(struct server *server, const struct server_params *pa
 						   .keep_ns = params->keep_ns,
 						   .max_bytes = params->db_max_bytes },
 			&server->recorder));
-	return make_url(server, params->certificate);
+	TRY(make_url(server, server->access.read_token, params->certificate,
+		     &server->read_url));
+	return make_url(server, server->access.full_token, params->certificate, &server->url);
 }
 
 struct error *server_create(const struct server_params *params, struct server **ret)
@@ -153,12 +158,29 @@ void server_destroy(struct server *server)
 	pictures_destroy(server->pictures);
 	box_destroy(server->box);
 	free(server->url);
+	free(server->read_url);
 	free(server);
+}
+
+void server_audit(const char *user, const char *vm, const char *what)
+{
+	struct error *strange = state_check_name(vm);
+	audit_write(&(struct audit_entry){ .user = user,
+					   .vm = vm,
+					   .is_ours = !strange,
+					   .call = what,
+					   .outcome = "begun" });
+	error_destroy(strange);
 }
 
 const char *server_url(const struct server *server)
 {
 	return server->url;
+}
+
+const char *server_read_url(const struct server *server)
+{
+	return server->read_url;
 }
 
 uint16_t server_port(const struct server *server)

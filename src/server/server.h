@@ -25,6 +25,8 @@ void server_destroy(struct server *server);
 
 /* Address to open, with the token in its fragment. Borrowed. */
 const char *server_url(const struct server *server);
+/* The same with the token that only reads. Borrowed. */
+const char *server_read_url(const struct server *server);
 uint16_t server_port(const struct server *server);
 
 /* Serves until server_stop. */

@@ -223,6 +223,15 @@ static bool is_allowed(struct lws *wsi, enum access_need need)
 	return allowed;
 }
 
+static void name_client(struct lws *wsi, struct ws_client *client)
+{
+	struct http_request request = { 0 };
+	http_read_headers(wsi, &request);
+	http_name_peer(server_of(wsi), &request);
+	snprintf(client->user, sizeof(client->user), "%s", request.peer);
+	http_request_deinit(&request);
+}
+
 static int connect_client(struct lws *wsi, struct session *session)
 {
 	struct server *server = server_of(wsi);
@@ -232,6 +241,7 @@ static int connect_client(struct lws *wsi, struct session *session)
 	client->wsi = wsi;
 	client->last = &client->first;
 	client->may_change = is_allowed(wsi, ACCESS_CHANGE);
+	name_client(wsi, client);
 	client->next = server->clients;
 	server->clients = client;
 	session->ws = client;

@@ -26,6 +26,7 @@ struct ws_pipe {
 
 struct ws_client {
 	struct ws_client *next;
+	char user[64]; /* for the audit log */
 	struct lws *wsi;
 	struct ws_pipe pipes[WS_N_PIPES]; /* by kind; 0 is not used */
 	struct screen_job *screen_job; /* asks QEMU for the screen, or NULL */

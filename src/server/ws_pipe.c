@@ -182,6 +182,7 @@ void ws_pipe_open(struct ws_client *client, enum ws_pipe_kind kind, const char *
 		forget_screen_job(client);
 	if (!vm)
 		return;
+	server_audit(client->user, vm, kind == WS_SCREEN ? "screen" : "console");
 	if (kind == WS_SCREEN)
 		open_screen(pipe, vm);
 	else

@@ -33,6 +33,7 @@ class Server:
                                         env={**os.environ, **self.env}, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, text=True)
         answer = json.loads(self.process.stdout.readline())
+        self.answer = answer
         self.url, self.port = answer['url'], answer['port']
         self.token = self.url.split('token=')[1]
         self.base = f'http://127.0.0.1:{self.port}'
