@@ -6,6 +6,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -93,10 +94,11 @@ def test_too_many_requests(private):
             if limited:
                 break
     assert limited
-    for _ in range(100):
-        if private.ask('/')[0] == 200:
-            break
-    assert private.ask('/')[0] == 200
+    answers = []
+    while not answers or answers[-1] != 200:
+        time.sleep(0.1)
+        answers.append(private.ask('/')[0])
+        assert len(answers) < 600
 
 
 def test_every_call_is_audited_with_who_and_what(private):
