@@ -58,6 +58,7 @@ struct plugin {
 		active; /* request in force; changed only while all vCPUs stand still */
 	unsigned n_vcpus;
 	int resetting; /* atomic: a reset is under way */
+	bool translating; /* QEMU's translator has told us of blocks, and does so for good */
 	uint64_t seen_seq; /* request_seq in force */
 	struct ram ram;
 	/* Copied from the request: where RAM lies. */

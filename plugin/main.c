@@ -114,7 +114,13 @@ static void register_callbacks(void)
 		qemu_plugin_register_vcpu_discon_cb(
 			plugin.id, QEMU_DISCON_INTERRUPT | QEMU_DISCON_EXCEPTION,
 			on_discon QEMU_USER);
+	/* A translation that a page fault cuts short leaves QEMU 11.1's translator with marks
+	 * for plugins in its state. If nobody listens to the next one, these get into its code,
+	 * and QEMU dies of an operation that no host has. So who has listened once listens on.
+	 */
 	if (plugin.active.mode != GB_MODE_OFF || plugin.active.offload || !has_discon)
+		plugin.translating = true;
+	if (plugin.translating)
 		qemu_plugin_register_vcpu_tb_trans_cb(plugin.id, on_translate QEMU_USER);
 }
 

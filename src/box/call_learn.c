@@ -1,5 +1,6 @@
 /* Calls about learned kernels: kernels (list, show, verify), learn. */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
@@ -11,6 +12,7 @@
 #include "box/calls.h"
 #include "box/guest_call.h"
 #include "box/target.h"
+#include "box/trace_names.h"
 #include "guest/guest.h"
 #include "guest/space.h"
 #include "learn/library.h"
@@ -127,9 +129,10 @@ static struct error *learner_path(char ret[PATH_MAX])
 			  "it lies beside glassbox where `make` builds it");
 }
 
-/* Runs the learner; its rows come back in a file. With a kernel's id it proves that one again,
- * without it learns from the candidates in a file. */
-static struct error *run_learner(FILE *candidates, FILE *results, const char *verify)
+/* Runs the learner; its rows come back in a file. Without options it learns from the candidates
+ * in a file. */
+static struct error *run_learner(FILE *candidates, FILE *results, const char *option,
+				 const char *value)
 {
 	char path[PATH_MAX];
 	posix_spawn_file_actions_t actions;
@@ -141,8 +144,7 @@ static struct error *run_learner(FILE *candidates, FILE *results, const char *ve
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, fileno(candidates), 0);
 	posix_spawn_file_actions_adddup2(&actions, fileno(results), 1);
-	char *argv[] = { path, verify ? (char *)"--verify" : NULL, (char *)(uintptr_t)verify,
-			 NULL };
+	char *argv[] = { path, (char *)(uintptr_t)option, (char *)(uintptr_t)value, NULL };
 	int failed = posix_spawn(&child, path, &actions, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	if (failed)
@@ -175,7 +177,7 @@ static struct error *verify_kernel(struct library *library, const char *id, json
 	TRY(library_load(library, id, &doc));
 	if (!nothing || !results)
 		return error_system(errno, "cannot make a temporary file");
-	TRY(run_learner(nothing, results, id));
+	TRY(run_learner(nothing, results, "--verify", id));
 	TRY(read_rows(results, &rows));
 	if (json_array_size(rows) != 1)
 		return error_create(ERR_PEER, "the learner gave no answer");
@@ -273,10 +275,11 @@ static uint64_t hex_of(const json_t *row, const char *key)
 }
 
 static struct error *add_candidate(struct call_context *context, struct guest *guest,
-				   const json_t *loop, FILE *to)
+				   const struct trace_names *names, const json_t *loop,
+				   FILE *to)
 {
 	uint8_t code[2 * CODE_AROUND];
-	char text[4 * CODE_AROUND + 1];
+	char text[4 * CODE_AROUND + 1], program[128];
 	uint64_t head = hex_of(loop, "address"), cr3 = hex_of(loop, "cr3");
 	uint64_t base = head & ~0xfffull;
 	if (!json_is_true(json_object_get(loop, "innermost")) || head >> 47 || !cr3)
@@ -287,11 +290,13 @@ static struct error *add_candidate(struct call_context *context, struct guest *g
 		return NULL;
 	for (size_t i = 0; i < have; i++)
 		snprintf(text + 2 * i, 3, "%02x", code[i]);
+	trace_names_process(names, cr3, program, sizeof(program));
 	AUTO(own_json)
 	json_t *line = json_pack("{s:O, s:o, s:s, s:O, s:s}", "head",
 				 json_object_get(loop, "address"), "base", call_hex(base),
 				 "bytes", text, "symbol", json_object_get(loop, "symbol"),
-				 "program", target_name(context->target));
+				 "program",
+				 program[0] ? program : target_name(context->target));
 	if (!line || json_dumpf(line, to, JSON_COMPACT) || fputc('\n', to) == EOF)
 		return error_create(ERR_SYSTEM, "cannot write a candidate");
 	return NULL;
@@ -331,17 +336,22 @@ static struct error *forgive(struct call_context *context, const json_t *rows)
 static struct error *run_learn(struct call_context *context, json_t **ret)
 {
 	struct guest *guest = NULL;
+	AUTO(own_trace_names) struct trace_names *names = NULL;
 	AUTO(own_json) json_t *loops = NULL;
 	AUTO(own_file) FILE *candidates = tmpfile();
 	AUTO(own_file) FILE *results = tmpfile();
 	size_t i;
 	json_t *loop;
+	char cases[24];
 	if (!candidates || !results)
 		return error_system(errno, "cannot make a temporary file");
+	snprintf(cases, sizeof(cases), "%" PRIu64, call_integer(context, "cases", 0));
 	TRY(call_guest(context, &guest));
 	TRY(hot_loops(context, &loops));
-	json_array_foreach(loops, i, loop) TRY(add_candidate(context, guest, loop, candidates));
-	TRY(run_learner(candidates, results, NULL));
+	TRY(trace_names_create(context->target, &names));
+	json_array_foreach(loops, i, loop)
+		TRY(add_candidate(context, guest, names, loop, candidates));
+	TRY(run_learner(candidates, results, "--cases", cases));
 	TRY(read_rows(results, ret));
 	error_destroy(forgive(context, *ret)); /* a VM that cannot offload has none */
 	return NULL;
@@ -352,6 +362,8 @@ static const struct call_param learn_params[] = {
 	  .help = "how long to watch for hot loops; 1000 if not given" },
 	{ "top", CALL_INTEGER, .letter = 'n', .placeholder = "N",
 	  .help = "how many loops to take at most; 30 if not given" },
+	{ "cases", CALL_INTEGER, .placeholder = "N",
+	  .help = "random tests of each kernel; 10 000 if not given" },
 	{ 0 },
 };
 

@@ -63,11 +63,31 @@ static ir_ref rule_sub(struct ir *ir, const struct ir_node *node)
 	return IR_NONE;
 }
 
+/* (a + b c) d where c d is a multiple of 2^width: what alignment checks of counters are. */
+static ir_ref rule_mul_vanishing(struct ir *ir, const struct ir_node *node, uint64_t factor)
+{
+	const struct ir_node sum = *at(ir, node->args[0]);
+	if (sum.op != IR_ADD || sum.lane)
+		return IR_NONE;
+	for (unsigned side = 0; side < 2; side++) {
+		const struct ir_node product = *at(ir, sum.args[side]);
+		uint64_t inner;
+		if (product.op == IR_MUL && !product.lane &&
+		    ir_is_const(ir, product.args[1], &inner) &&
+		    ((inner * factor) & ir_mask(node->width)) == 0)
+			return ir_binary(ir, IR_MUL, sum.args[!side], node->args[1]);
+	}
+	return IR_NONE;
+}
+
 static ir_ref rule_mul(struct ir *ir, const struct ir_node *node)
 {
-	if (is_value(ir, node->args[1], 0))
+	uint64_t factor;
+	if (!ir_is_const(ir, node->args[1], &factor))
+		return IR_NONE;
+	if (factor == 0)
 		return node->args[1];
-	return is_value(ir, node->args[1], 1) ? node->args[0] : IR_NONE;
+	return factor == 1 ? node->args[0] : rule_mul_vanishing(ir, node, factor);
 }
 
 /* NOT of a mask made from a condition: the condition's opposite. */

@@ -42,6 +42,7 @@ void iteration_destroy(struct iteration *iteration)
 	for (size_t i = 0; i < iteration->opaque.count; i++)
 		free(iteration->opaque.items[i]);
 	VEC_FREE(&iteration->opaque);
+	VEC_FREE(&iteration->opaque_inputs);
 	free(iteration);
 }
 

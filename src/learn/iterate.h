@@ -56,6 +56,7 @@ struct iteration {
 	unsigned n_opaque;
 	bool uses_df; /* steps by the direction flag, taken to be clear */
 	VEC(char *) opaque; /* reason by number of the OPAQUE leaf; owned */
+	VEC(ir_ref) opaque_inputs; /* what OPAQUE leaves were made from, all of them */
 };
 
 struct iteration_params {

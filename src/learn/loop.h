@@ -7,11 +7,19 @@
 
 enum loop_cell_class {
 	LOOP_DEAD, /* overwritten before anybody reads it */
+	LOOP_CARRIED, /* read only by who leaves the loop: one more pass of the guest's own sets
+			 it */
 	LOOP_INVARIANT,
 	LOOP_IV, /* grows by a constant, 64 bits */
 	LOOP_IV32, /* the same in 32 bits, zero-extended */
 	LOOP_REDUCTION,
 };
+
+/* The kernel leaves such a cell as it was. */
+static inline bool loop_class_is_stale(enum loop_cell_class class)
+{
+	return class == LOOP_DEAD || class == LOOP_CARRIED;
+}
 
 struct loop_cell {
 	enum loop_cell_class class;
@@ -65,6 +73,7 @@ struct loop {
 	ir_ref trip; /* 64 bits over INIT leaves: iterations that certainly do not leave */
 	ir_ref guards[LOOP_GUARDS_MAX]; /* 1 bit each over INIT leaves: all must hold */
 	uint8_t reasons[LOOP_GUARDS_MAX]; /* enum loop_reason, if it does not */
+	bool any_carried; /* some cell is LOOP_CARRIED */
 	uint64_t counted_exits; /* bit i: exit i of the iteration is kept away by the trip count
 				 */
 	ir_ref search; /* closed form: this iteration leaves; IR_NONE: counted only */
@@ -89,6 +98,14 @@ bool loop_linear(struct loop *loop, ir_ref ref, struct loop_linear *ret);
 
 /* Does ref depend on a leaf of this kind (and number, unless ~0)? */
 bool loop_depends(const struct loop *loop, ir_ref ref, enum ir_op leaf, uint64_t imm);
+
+/* Taken in no iteration or in all: says nothing about K or memory. */
+static inline bool loop_is_settled(const struct loop *loop, ir_ref closed)
+{
+	return !loop_depends(loop, closed, IR_LOAD, ~0ull) &&
+	       !loop_depends(loop, closed, IR_INIT, CELL_K) &&
+	       !loop_depends(loop, closed, IR_OPAQUE, ~0ull);
+}
 
 /* trip = min(trip, limit). */
 void loop_limit_trip(struct loop *loop, ir_ref limit);

@@ -7,6 +7,7 @@
 /* Leaves that somebody needs, found backwards from memory, exits and other live cells. */
 struct live {
 	bool cell[CELLS];
+	bool inside[CELLS]; /* somebody who stays in the loop */
 	uint8_t *marks; /* by node */
 };
 
@@ -15,18 +16,27 @@ static void mark_live(struct loop *loop, struct live *live, ir_ref ref)
 	ir_mark(loop->ir, ref, live->marks);
 }
 
-static bool read_marks(const struct loop *loop, struct live *live)
+static bool read_marks(const struct loop *loop, const struct live *live, bool *cells)
 {
 	bool changed = false;
 	for (ir_ref i = 1; i <= ir_count(loop->ir); i++) {
 		const struct ir_node *node = ir_get(loop->ir, i);
 		if (!live->marks[i] || node->op != IR_INIT || node->imm >= CELLS ||
-		    live->cell[node->imm])
+		    cells[node->imm])
 			continue;
-		live->cell[node->imm] = true;
+		cells[node->imm] = true;
 		changed = true;
 	}
 	return changed;
+}
+
+/* Cells that marked values depend on, over any number of iterations. */
+static void spread(struct loop *loop, struct live *live, bool *cells)
+{
+	while (read_marks(loop, live, cells))
+		for (unsigned c = 0; c < CELLS; c++)
+			if (cells[c])
+				mark_live(loop, live, loop->iteration->cells[c]);
 }
 
 static void find_live(struct loop *loop, struct live *live)
@@ -39,15 +49,15 @@ static void find_live(struct loop *loop, struct live *live)
 		mark_live(loop, live, iteration->events.items[i].condition);
 		mark_live(loop, live, iteration->events.items[i].data);
 	}
-	for (size_t i = 0; i < iteration->exits.count; i++) {
+	for (size_t i = 0; i < iteration->opaque_inputs.count; i++)
+		mark_live(loop, live, iteration->opaque_inputs.items[i]);
+	for (size_t i = 0; i < iteration->exits.count; i++)
 		mark_live(loop, live, iteration->exits.items[i].condition);
+	spread(loop, live, live->inside);
+	for (size_t i = 0; i < iteration->exits.count; i++)
 		for (unsigned c = 0; c < CELLS; c++)
 			mark_live(loop, live, iteration->exits.items[i].cells[c]);
-	}
-	while (read_marks(loop, live))
-		for (unsigned c = 0; c < CELLS; c++)
-			if (live->cell[c])
-				mark_live(loop, live, iteration->cells[c]);
+	spread(loop, live, live->cell);
 }
 
 static bool is_init(const struct ir *ir, ir_ref ref, unsigned cell)
@@ -260,6 +270,13 @@ static bool match_reduction(struct loop *loop, ir_ref next, unsigned c,
 	return ret->width == 8 || ret->width == 16 || ret->width == 32 || ret->width == 64;
 }
 
+/* Somebody who needs this cell in every iteration, not only when leaving. */
+static bool is_needed_inside(const struct loop *loop, const struct live *live, unsigned d)
+{
+	return live->inside[d] ||
+	       (live->cell[d] && loop_depends(loop, loop->iteration->cells[d], IR_INIT, d));
+}
+
 /* The accumulator may be read by nobody but itself. */
 static bool used_elsewhere(struct loop *loop, const struct live *live, unsigned c)
 {
@@ -275,7 +292,7 @@ static bool used_elsewhere(struct loop *loop, const struct live *live, unsigned 
 		if (loop_depends(loop, iteration->exits.items[i].condition, IR_INIT, c))
 			return true;
 	for (unsigned d = 0; d < CELLS; d++)
-		if (d != c && live->cell[d] &&
+		if (d != c && is_needed_inside(loop, live, d) &&
 		    loop_depends(loop, iteration->cells[d], IR_INIT, c))
 			return true;
 	return false;
@@ -328,11 +345,27 @@ static struct error *classify(struct loop *loop, const struct live *live, unsign
 		loop->reductions[loop->n_reductions++] = reduction;
 		return NULL;
 	}
+	if (!live->inside[c]) {
+		cell->class = LOOP_CARRIED;
+		loop->any_carried = true;
+		return NULL;
+	}
 	const char *opaque = opaque_reason(loop, next);
 	if (opaque)
 		return error_create(ERR_UNSUPPORTED, "%s: %s", cell_name(c), opaque);
 	return error_create(ERR_UNSUPPORTED, "serial: %s %s", cell_name(c),
 			    why_serial(loop, next, c));
+}
+
+/* One pass must set a carried cell, whatever stale cells held. */
+static struct error *check_carried(struct loop *loop, unsigned c)
+{
+	for (unsigned d = 0; d < CELLS; d++)
+		if (loop_class_is_stale(loop->cells[d].class) &&
+		    loop_depends(loop, loop->iteration->cells[c], IR_INIT, d))
+			return error_create(ERR_UNSUPPORTED, "serial: %s %s", cell_name(c),
+					    why_serial(loop, loop->iteration->cells[c], d));
+	return NULL;
 }
 
 struct error *loop_classify_cells(struct loop *loop)
@@ -345,6 +378,9 @@ struct error *loop_classify_cells(struct loop *loop)
 	find_live(loop, &live);
 	for (unsigned c = 0; c < CELLS; c++)
 		TRY(classify(loop, &live, c));
+	for (unsigned c = 0; c < CELLS; c++)
+		if (loop->cells[c].class == LOOP_CARRIED)
+			TRY(check_carried(loop, c));
 	for (unsigned i = 0; i < loop->n_reductions; i++)
 		loop->reductions[i].value = loop_close(loop, loop->reductions[i].value);
 	for (unsigned i = 0; i < loop->n_reductions; i++) {

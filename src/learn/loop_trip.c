@@ -179,7 +179,34 @@ static struct error *bound_by_exit(struct loop *loop, ir_ref condition, bool inv
 	return NULL;
 }
 
-struct error *loop_find_trip(struct loop *loop)
+/* Who leaves must find carried cells as the pass before left them. Where the trip count says
+ * when that is, the kernel stops one pass earlier; a search cannot. */
+static struct error *care_for_carried(struct loop *loop)
+{
+	const struct iteration *iteration = loop->iteration;
+	if (loop->search == IR_NONE) {
+		ir_ref none = binary(loop, IR_EQ, loop->trip, constant(loop, 0));
+		loop->trip = ir_ite(loop->ir, none, loop->trip,
+				    binary(loop, IR_SUB, loop->trip, constant(loop, 1)));
+		return NULL;
+	}
+	for (size_t i = 0; i < iteration->exits.count; i++) {
+		const struct iteration_exit *out = &iteration->exits.items[i];
+		if (loop_is_settled(loop, loop_close(loop, out->condition)))
+			continue;
+		for (unsigned c = 0; c < CELLS; c++)
+			for (unsigned d = 0; d < CELLS; d++)
+				if (loop->cells[d].class == LOOP_CARRIED &&
+				    loop_depends(loop, out->cells[c], IR_INIT, d))
+					return error_create(ERR_UNSUPPORTED,
+							    "a search, and %s is carried over "
+							    "from the iteration before",
+							    cell_name(d));
+	}
+	return NULL;
+}
+
+static struct error *bound_or_search(struct loop *loop)
 {
 	const struct iteration *iteration = loop->iteration;
 	ir_ref search = ir_const(loop->ir, 1, 0);
@@ -208,4 +235,10 @@ struct error *loop_find_trip(struct loop *loop)
 			return error_create(ERR_UNSUPPORTED, "searches and stores in one loop");
 	loop->search = search;
 	return NULL;
+}
+
+struct error *loop_find_trip(struct loop *loop)
+{
+	TRY(bound_or_search(loop));
+	return loop->any_carried ? care_for_carried(loop) : NULL;
 }

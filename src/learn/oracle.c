@@ -300,7 +300,7 @@ static void compare_registers(struct oracle *o, const uint64_t *x86, const uint6
 	const struct loop *loop = o->params->loop;
 	for (unsigned c = 0; c < CELLS; c++) {
 		int guest = translate_guest_reg(c);
-		if (guest < 0 || (!all && loop->cells[c].class == LOOP_DEAD) ||
+		if (guest < 0 || (!all && loop_class_is_stale(loop->cells[c].class)) ||
 		    x86[guest] == mcode[guest])
 			continue;
 		char name[12], what[32];

@@ -39,6 +39,7 @@ static Z3_ast state_at_k(struct prover *p, unsigned c)
 	const struct loop_cell *cell = &p->loop->cells[c];
 	switch (cell->class) {
 	case LOOP_DEAD:
+	case LOOP_CARRIED:
 		return p->stale[c];
 	case LOOP_INVARIANT:
 		return p->entry[c];
@@ -100,10 +101,10 @@ static void make_variables(struct prover *p)
 	}
 }
 
-static struct error *run_setup(struct prover *p)
+/* Runs guard or setup from the registers at the loop head. */
+static struct error *run_at_entry(struct prover *p, enum mcode_section section,
+				  struct bv_mcode *m)
 {
-	struct bv_mcode *m = NULL;
-	TRY(error_alloc(1, sizeof(*m), &m));
 	bv_mcode_init(m, p->z, p->kernel);
 	struct error *err = NULL;
 	for (uint32_t i = 0; i < p->kernel->n_inputs && !err; i++) {
@@ -114,11 +115,18 @@ static struct error *run_setup(struct prover *p)
 			m->slots[p->kernel->inputs[i].slot] =
 				cell == CELLS ? p->flags : p->entry[cell];
 	}
-	if (!err)
-		err = bv_mcode_run(m, MCODE_SETUP, NULL);
+	return err ? err : bv_mcode_run(m, section, NULL);
+}
+
+static struct error *run_guard_and_setup(struct prover *p)
+{
+	AUTO(own_free) struct bv_mcode *m = NULL;
+	TRY(error_alloc(1, sizeof(*m), &m));
+	TRY(run_at_entry(p, MCODE_GUARD, m));
+	p->guard_holds = Z3_mk_not(p->z, Z3_mk_eq(p->z, m->regs[0], bv_const(p->z, 64, 0)));
+	TRY(run_at_entry(p, MCODE_SETUP, m));
 	memcpy(p->setup, m->slots, sizeof(p->setup));
-	free(m);
-	return err;
+	return NULL;
 }
 
 static void check_accumulator(struct prover *p, unsigned c)
@@ -153,7 +161,7 @@ static void check_registers(struct prover *p)
 	Z3_ast next_k = Z3_mk_bvadd(z, p->k, bv_const(z, 64, 1));
 	for (unsigned c = 0; c < CELLS; c++) {
 		const struct loop_cell *cell = &p->loop->cells[c];
-		if (cell->class == LOOP_DEAD || c == CELL_RIP)
+		if (loop_class_is_stale(cell->class) || c == CELL_RIP)
 			continue;
 		if (cell->class == LOOP_REDUCTION) {
 			check_accumulator(p, c);
@@ -254,18 +262,18 @@ static struct error *check_finish(struct prover *p)
 /* Stale cells: nothing that outlives the iteration may differ when they do. */
 struct stale {
 	struct prover *p;
-	uint8_t *touches_dead; /* by raw node: depends on a dead cell */
-	unsigned n_dead;
+	uint8_t *touches; /* by raw node: depends on a stale cell */
+	unsigned count;
 	Z3_ast from[CELLS], to[CELLS];
 };
 
 static void check_one_stale(struct stale *s, ir_ref ref, const char *what, unsigned number)
 {
 	struct prover *p = s->p;
-	if (!s->touches_dead[ref])
+	if (!s->touches[ref])
 		return;
 	Z3_ast one = Z3_simplify(p->z, bv_ir_encode(&p->raw_terms, ref));
-	Z3_ast other = Z3_simplify(p->z, Z3_substitute(p->z, one, s->n_dead, s->from, s->to));
+	Z3_ast other = Z3_simplify(p->z, Z3_substitute(p->z, one, s->count, s->from, s->to));
 	if (Z3_is_eq_ast(p->z, one, other))
 		return;
 	char name[64];
@@ -273,7 +281,8 @@ static void check_one_stale(struct stale *s, ir_ref ref, const char *what, unsig
 	prover_check(p, name, NULL, Z3_mk_eq(p->z, one, other));
 }
 
-static void check_all_stale(struct stale *s)
+/* Everything that an iteration does but leave: of any stale cell. */
+static void check_stale_inside(struct stale *s)
 {
 	const struct iteration *raw = s->p->raw;
 	for (unsigned i = 0; i < raw->events.count; i++) {
@@ -282,45 +291,67 @@ static void check_all_stale(struct stale *s)
 		if (raw->events.items[i].store)
 			check_one_stale(s, raw->events.items[i].data, "stored data", i);
 	}
-	for (unsigned i = 0; i < raw->exits.count; i++) {
+	for (size_t i = 0; i < raw->opaque_inputs.count; i++)
+		check_one_stale(s, raw->opaque_inputs.items[i], "helper's input", (unsigned)i);
+	for (unsigned i = 0; i < raw->exits.count; i++)
 		check_one_stale(s, raw->exits.items[i].condition, "exit", i);
-		for (unsigned c = 0; c < CELLS; c++)
-			check_one_stale(s, raw->exits.items[i].cells[c], "state at exit", i);
-	}
 	check_one_stale(s, raw->again, "the way back", 0);
 	for (unsigned c = 0; c < CELLS; c++)
 		if (s->p->loop->cells[c].class != LOOP_DEAD)
 			check_one_stale(s, raw->cells[c], "register", c);
 }
 
-static struct error *check_stale(struct prover *p)
+/* What whoever leaves at this exit finds. */
+static void check_stale_leaving(struct stale *s, unsigned i)
 {
+	for (unsigned c = 0; c < CELLS; c++)
+		check_one_stale(s, s->p->raw->exits.items[i].cells[c], "state at exit", i);
+}
+
+/* Marks what depends on cells of the classes from DEAD to `most`, and lists these. */
+static void list_stale(struct stale *s, enum loop_cell_class most)
+{
+	struct prover *p = s->p;
 	const struct ir *ir = p->raw->ir;
-	struct stale s = { .p = p };
-	AUTO(own_free) uint8_t *touches = NULL;
-	TRY(error_alloc(ir_count(ir) + 1, 1, &touches));
 	for (ir_ref i = 1; i <= ir_count(ir); i++) {
 		const struct ir_node *node = ir_get(ir, i);
-		touches[i] = node->op == IR_INIT && node->imm < CELLS &&
-			     p->loop->cells[node->imm].class == LOOP_DEAD;
+		s->touches[i] = node->op == IR_INIT && node->imm < CELLS &&
+				p->loop->cells[node->imm].class <= most;
 		for (unsigned a = 0; a < ir_arity(node->op); a++)
-			touches[i] |= touches[node->args[a]];
+			s->touches[i] |= s->touches[node->args[a]];
 	}
-	s.touches_dead = touches;
+	s->count = 0;
 	for (unsigned c = 0; c < CELLS; c++) {
-		if (p->loop->cells[c].class != LOOP_DEAD)
+		if (p->loop->cells[c].class > most)
 			continue;
-		s.from[s.n_dead] = p->stale[c];
-		s.to[s.n_dead++] = bv_var(p->z, 64, "other", c);
+		s->from[s->count] = p->stale[c];
+		s->to[s->count++] = bv_var(p->z, 64, "other", c);
 	}
-	check_all_stale(&s);
+}
+
+/* An exit that is never taken gives its state to nobody. Where no iteration up to the trip
+ * count itself leaves, the guest makes one more whole pass before it can leave, which sets
+ * what is carried; a search can leave at once. */
+static struct error *check_stale(struct prover *p)
+{
+	struct stale s = { .p = p };
+	AUTO(own_free) uint8_t *touches = NULL;
+	TRY(error_alloc(ir_count(p->raw->ir) + 1, 1, &touches));
+	s.touches = touches;
+	list_stale(&s, LOOP_CARRIED);
+	check_stale_inside(&s);
+	if (p->kernel->search_slot == MCODE_NO_SLOT)
+		list_stale(&s, LOOP_DEAD);
+	for (unsigned i = 0; i < p->raw->exits.count; i++)
+		if (i >= 64 || !(p->never_exits >> i & 1))
+			check_stale_leaving(&s, i);
 	return NULL;
 }
 
 static struct error *prove_steps(struct prover *p)
 {
 	make_variables(p);
-	TRY(run_setup(p));
+	TRY(run_guard_and_setup(p));
 	TRY(prove_ints_init(p));
 	TRY(prove_memory_body(p));
 	TRY(prove_memory_raw(p));
@@ -333,10 +364,10 @@ static struct error *prove_steps(struct prover *p)
 		prover_check(p, "the accumulators agree", NULL, Z3_mk_false(p->z));
 	check_exits(p);
 	TRY(check_finish(p));
+	prove_exits_kept_away(p);
 	TRY(check_stale(p));
 	prove_clean_tops(p);
 	prove_direction(p);
-	prove_exits_kept_away(p);
 	prove_ranges(p);
 	prove_apart(p);
 	if (p->out_of_memory || ir_failed(p->loop->ir) || ir_failed(p->raw->ir))

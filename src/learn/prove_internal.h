@@ -32,6 +32,7 @@ struct prover {
 	Z3_ast stale[CELLS]; /* what a dead cell holds */
 	Z3_ast flags, k, n;
 	Z3_ast acc[LOOP_REDUCTIONS_MAX], top[LOOP_REDUCTIONS_MAX];
+	Z3_ast guard_holds; /* of the registers at entry, as bits */
 	Z3_ast setup[MCODE_SLOTS]; /* slots after setup */
 	Z3_ast body[MCODE_SLOTS]; /* slots after the body of iteration k */
 	struct bv_ir raw_terms, plain_terms; /* of raw->ir, and of loop->ir in closed form */
@@ -45,6 +46,8 @@ struct prover {
 	struct lia_mcode guard, ints; /* after guard; after setup */
 	Z3_ast int_entry[CELLS + 1];
 	Z3_ast int_k, int_guard;
+	Z3_ast int_inside; /* k is below the trip count */
+	uint64_t never_exits; /* bit i: exit i is taken in no iteration at all */
 };
 
 static inline bool prover_check(struct prover *p, const char *name, Z3_ast premise, Z3_ast goal)

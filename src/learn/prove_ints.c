@@ -50,7 +50,7 @@ struct error *prove_ints_init(struct prover *p)
 	p->int_guard = lia_as_bool(&p->lia, p->guard.regs[0]);
 	Z3_ast trip = lia_as_int(&p->lia, p->ints.slots[p->kernel->trip_slot]);
 	Z3_solver_assert(z, p->lia.solver, p->int_guard);
-	Z3_solver_assert(z, p->lia.solver, Z3_mk_lt(z, p->int_k, trip));
+	p->int_inside = Z3_mk_lt(z, p->int_k, trip);
 	return NULL;
 }
 
@@ -70,9 +70,11 @@ static Z3_ast place(struct prover *p, unsigned stream, Z3_ast k, int64_t offset)
 	return Z3_mk_add(z, 3, terms);
 }
 
+/* Under the guard and the premise; premise NULL: for k below the trip count. */
 static bool check_ints(struct prover *p, const char *name, Z3_ast premise, Z3_ast goal,
 		       bool quiet)
 {
+	premise = premise ? premise : p->int_inside;
 	struct proof_try what = { .name = name,
 				  .premise = premise,
 				  .goal = goal,
@@ -172,7 +174,8 @@ static void same_stream_apart(struct prover *p, const struct touch *a, const str
 				     place(p, a->stream, i, a->offset)) };
 	snprintf(name, sizeof(name), "stream %u: store at %lld, iterations apart", a->stream,
 		 (long long)a->offset);
-	check_ints(p, name, Z3_mk_not(z, Z3_mk_eq(z, i, j)), Z3_mk_or(z, 2, apart), false);
+	Z3_ast others[2] = { p->int_inside, Z3_mk_not(z, Z3_mk_eq(z, i, j)) };
+	check_ints(p, name, Z3_mk_and(z, 2, others), Z3_mk_or(z, 2, apart), false);
 }
 
 static bool seen_before(const struct touches *t, size_t a, size_t b)
@@ -217,18 +220,39 @@ void prove_apart(struct prover *p)
 	VEC_FREE(&touches.list);
 }
 
-/* No exit that is meant to be counted is taken in an iteration below the trip count. */
+/* The guard asks for it word by word, so that bits need no search. */
+static bool never_by_form(struct prover *p, const char *name, ir_ref closed)
+{
+	struct proof_try what = { .name = name,
+				  .premise = p->guard_holds,
+				  .goal = Z3_mk_not(p->z,
+						    bv_ir_encode(&p->plain_terms, closed)),
+				  .quiet = true };
+	return proof_check(p->proof, p->z, &what);
+}
+
+/* No exit that is meant to be counted is taken in an iteration below the trip count; with
+ * carried registers, nor in the next one. What does not depend on the iteration is never taken.
+ */
 void prove_exits_kept_away(struct prover *p)
 {
+	Z3_ast last = p->loop->any_carried ? Z3_mk_le(p->z, p->int_k, trip_of(p)) : NULL;
 	const struct iteration *iteration = p->loop->iteration;
 	for (size_t i = 0; i < iteration->exits.count && i < 64; i++) {
 		if (!(p->loop->counted_exits >> i & 1))
 			continue;
 		char name[64];
-		snprintf(name, sizeof(name), "exit %zu is not taken below the trip count", i);
 		ir_ref closed = loop_close(p->loop, iteration->exits.items[i].condition);
-		Z3_ast taken = lia_ir(&p->lia, closed);
-		check_ints(p, name, NULL, Z3_mk_not(p->z, taken), false);
+		bool settled = loop_is_settled(p->loop, closed);
+		snprintf(name, sizeof(name), "exit %zu is not taken %s", i,
+			 settled ? "at all"
+			 : last	 ? "up to the trip count"
+				 : "below the trip count");
+		bool away = (settled && never_by_form(p, name, closed)) ||
+			    check_ints(p, name, settled ? Z3_mk_true(p->z) : last,
+				       Z3_mk_not(p->z, lia_ir(&p->lia, closed)), false);
+		if (away && settled)
+			p->never_exits |= 1ull << i;
 	}
 }
 

@@ -1,6 +1,7 @@
 /* Rules:
  * 1. What has no meaning here (floating point, most helpers) becomes an OPAQUE leaf with a
- *    reason. It is an error only if something live turns out to depend on it.
+ *    reason. It is an error only if something live turns out to depend on it. What went into it
+ *    is kept: that must not be stale.
  * 2. Effects without a meaning (fences, locked instructions, helpers that touch memory or
  * state) end the attempt at once.
  * 3. Loads and stores of more than 64 bits are several events in address order.
@@ -55,6 +56,15 @@ static struct vex_value opaque(struct run *run, IRType type, const char *why)
 					((uint64_t)p << 32) | iteration->n_opaque);
 	iteration->n_opaque++;
 	return value;
+}
+
+/* An OPAQUE leaf depends on this. */
+static struct error *goes_in(struct run *run, struct vex_value value)
+{
+	for (unsigned p = 0; p < value.parts; p++)
+		if (!VEC_PUSH(&run->exec->iteration->opaque_inputs, value.part[p]))
+			return error_create(ERR_MEMORY, "out of memory");
+	return NULL;
 }
 
 static bool is_float(IRType type)
@@ -228,7 +238,7 @@ static struct error *eval_ite(struct run *run, const IRExpr *expr, struct vex_va
 
 static struct error *eval_op(struct run *run, const IRExpr *expr, struct vex_value *ret)
 {
-	struct vex_value a, b;
+	struct vex_value a, b = { 0 };
 	IRType type = typeOfIRExpr(run->block->tyenv, expr);
 	if (expr->tag == Iex_Unop) {
 		TRY(eval(run, expr->Iex.Unop.arg, &a));
@@ -245,7 +255,40 @@ static struct error *eval_op(struct run *run, const IRExpr *expr, struct vex_val
 					: "an operation without a meaning here",
 			 expr->tag == Iex_Unop ? expr->Iex.Unop.op : expr->Iex.Binop.op);
 		*ret = opaque(run, type, why);
+		TRY(goes_in(run, a));
+		TRY(goes_in(run, b));
 	}
+	return NULL;
+}
+
+static struct error *eval_into_opaque(struct run *run, const IRExpr *expr)
+{
+	struct vex_value value;
+	TRY(eval(run, expr, &value));
+	return goes_in(run, value);
+}
+
+/* A call of a pure helper, or an operation of three or four arguments. */
+static struct error *eval_opaque(struct run *run, const IRExpr *expr, const char *why,
+				 struct vex_value *ret)
+{
+	IRExpr *const *args = expr->tag == Iex_CCall ? expr->Iex.CCall.args : NULL;
+	for (unsigned i = 0; args && args[i]; i++)
+		TRY(eval_into_opaque(run, args[i]));
+	if (expr->tag == Iex_Triop) {
+		const IRTriop *op = expr->Iex.Triop.details;
+		TRY(eval_into_opaque(run, op->arg1));
+		TRY(eval_into_opaque(run, op->arg2));
+		TRY(eval_into_opaque(run, op->arg3));
+	}
+	if (expr->tag == Iex_Qop) {
+		const IRQop *op = expr->Iex.Qop.details;
+		TRY(eval_into_opaque(run, op->arg1));
+		TRY(eval_into_opaque(run, op->arg2));
+		TRY(eval_into_opaque(run, op->arg3));
+		TRY(eval_into_opaque(run, op->arg4));
+	}
+	*ret = opaque(run, typeOfIRExpr(run->block->tyenv, expr), why);
 	return NULL;
 }
 
@@ -272,12 +315,10 @@ static struct error *eval(struct run *run, const IRExpr *expr, struct vex_value 
 		TRY(eval(run, expr->Iex.Load.addr, &address));
 		return load(run, address.part[0], type, run->exec->condition, ret);
 	case Iex_CCall:
-		*ret = opaque(run, type, expr->Iex.CCall.cee->name);
-		return NULL;
+		return eval_opaque(run, expr, expr->Iex.CCall.cee->name, ret);
 	case Iex_Triop:
 	case Iex_Qop:
-		*ret = opaque(run, type, "floating point");
-		return NULL;
+		return eval_opaque(run, expr, "floating point", ret);
 	default:
 		*ret = opaque(run, type, "x87 state");
 		return NULL;
