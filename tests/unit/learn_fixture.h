@@ -1,25 +1,36 @@
-/* Loops of this process as candidates. Thread: one. */
+/* Loops of learn_code.c as candidates. Thread: any. */
 #ifndef LEARN_FIXTURE_H
 #define LEARN_FIXTURE_H
 #include <Zydis/Zydis.h>
-#include <sys/uio.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "learn/vex.h"
 #include "learn_sample.h"
 
-static inline size_t own_code_read(void *user, uint64_t gva, uint8_t *to, size_t bytes)
+static inline size_t sample_code_read(void *user, uint64_t gva, uint8_t *to, size_t bytes)
 {
-	struct iovec local = { to, bytes }, remote = { (void *)(uintptr_t)gva, bytes };
-	ssize_t got;
 	(void)user;
-	while ((got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0)) < 0 &&
-	       local.iov_len > 64)
-		local.iov_len = remote.iov_len = local.iov_len / 2;
-	return got < 0 ? 0 : (size_t)got;
+	for (unsigned i = 0; i < LEARN_BUILDS; i++) {
+		const struct learn_code *code = &learn_code[i];
+		if (gva < code->base || gva - code->base >= code->n_bytes)
+			continue;
+		size_t at = gva - code->base, have = code->n_bytes - at;
+		have = have < bytes ? have : bytes;
+		memcpy(to, code->bytes + at, have);
+		return have;
+	}
+	return 0;
 }
 
-static const struct code_source own_code = { own_code_read, NULL };
+static const struct code_source sample_code = { sample_code_read, NULL };
+
+static inline const struct sample *sample_named(const char *name)
+{
+	const struct sample *s = learn_code[LEARN_SCALAR].samples;
+	while (strcmp(s->name, name) != 0)
+		s++;
+	return s;
+}
 
 /* Target of the first backward jump of a function: the head of its loop. */
 static inline uint64_t sample_head(const struct sample *sample)
@@ -27,11 +38,12 @@ static inline uint64_t sample_head(const struct sample *sample)
 	ZydisDecoder decoder;
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-	uint64_t at = (uint64_t)(uintptr_t)sample->code;
+	uint64_t at = sample->gva;
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	for (unsigned i = 0; i < 400; i++) {
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, (const void *)(uintptr_t)at,
-							 15, &insn, op)))
+		uint8_t bytes[15];
+		size_t have = sample_code_read(NULL, at, bytes, sizeof(bytes));
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, have, &insn, op)))
 			return 0;
 		bool jump = insn.meta.category == ZYDIS_CATEGORY_COND_BR ||
 			    insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR;

@@ -1,5 +1,6 @@
-/* Loops for the learner's tests: compiled several ways, lifted out of this very process. */
-#include "learn_sample.h"
+/* Loops for the learner's tests. tests/tools/make_learn_code.py compiles this file several ways
+ * and keeps the machine code in learn_code.c, so that the tests see the same loops whatever
+ * compiles them. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -194,37 +195,110 @@ static KEEP void signed_trip(uint8_t *p, int from, int to)
 	}
 }
 
-#define FN(f) (const void *)(uintptr_t)(f)
-static const struct sample samples[] = {
-	{ "xor", FN(k_xor), "doall" },
-	{ "xorkey", FN(k_xorkey), "doall" },
-	{ "saxpy", FN(k_saxpy), "doall" },
-	{ "sum8", FN(k_sum8), "reduction" },
-	{ "sum32", FN(k_sum32), "reduction" },
-	{ "max", FN(k_max), "reduction" },
-	{ "fill", FN(k_fill), "doall" },
-	{ "copy", FN(k_copy), "copy" },
-	{ "grey", FN(k_grey), "doall" },
-	{ "count", FN(k_count), "reduction" },
-	{ "lut", FN(k_lut), "copy" },
-	{ "strlen", FN(k_strlen), "search" },
-	{ "upper", FN(k_upper), "doall" },
-	{ "condsum", FN(k_condsum), "reduction" },
-	{ "reverse", FN(k_reverse), "copy" },
-	{ "find", FN(k_find), "search" },
-	{ "prefix", FN(bad_prefix), NULL },
-	{ "next", FN(bad_next), NULL },
-	{ "hash", FN(bad_hash), NULL },
-	{ "histogram", FN(bad_histogram), NULL },
-	{ "float", FN(bad_float), NULL },
-	{ "chase", FN(bad_chase), NULL },
-	{ "overlap", FN(may_overlap), "doall" },
-	{ "narrow", FN(narrow_index), "fill" },
-	{ "signed", FN(signed_trip), "fill" },
-	{ NULL, NULL, NULL },
-};
+/* Registers that hold what the pass before left, and who reads them. */
 
-const struct sample *SAMPLE_TABLE(void)
+static KEEP void early_leaver(uint32_t *R d, const uint32_t *R s, size_t n)
 {
-	return samples;
+	/* rax and the flags are set after the check; only who leaves finds the old ones */
+	__asm__ volatile("xor %%ecx, %%ecx\n"
+			 "1: cmp %2, %%rcx\n"
+			 "jae 2f\n"
+			 "mov (%1,%%rcx,4), %%eax\n"
+			 "add $3, %%eax\n"
+			 "mov %%eax, (%0,%%rcx,4)\n"
+			 "inc %%rcx\n"
+			 "jmp 1b\n"
+			 "2:"
+			 :
+			 : "r"(d), "r"(s), "r"(n)
+			 : "rax", "rcx", "memory", "cc");
 }
+
+static KEEP void bad_delay(uint32_t *R d, const uint32_t *R s, size_t n)
+{
+	uint32_t last = 0;
+	for (size_t i = 0; i < n; i++) {
+		d[i] = last;
+		last = s[i];
+		__asm__ volatile("" : "+r"(last));
+	}
+}
+
+static KEEP void bad_helper(const uint32_t *s, size_t n)
+{
+	/* rax comes from the pass before and goes into something without a meaning here */
+	__asm__ volatile("xor %%ecx, %%ecx\n"
+			 "1: cvtsi2sd %%eax, %%xmm0\n"
+			 "mov (%0,%%rcx,4), %%eax\n"
+			 "inc %%rcx\n"
+			 "cmp %1, %%rcx\n"
+			 "jb 1b"
+			 :
+			 : "r"(s), "r"(n)
+			 : "rax", "rcx", "xmm0", "memory", "cc");
+}
+
+static KEEP double bad_float_sum(const double *p, size_t n)
+{
+	double sum = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += p[i];
+	return sum;
+}
+
+static KEEP void aligned_vector(uint32_t *R d, const uint32_t *R s, size_t n)
+{
+	/* movdqa may fault in the middle of an iteration: the guard settles that */
+	__asm__ volatile("xor %%ecx, %%ecx\n"
+			 "1: movdqa (%1,%%rcx), %%xmm0\n"
+			 "paddd %%xmm0, %%xmm0\n"
+			 "movdqa %%xmm0, (%0,%%rcx)\n"
+			 "add $16, %%rcx\n"
+			 "cmp %2, %%rcx\n"
+			 "jne 1b"
+			 :
+			 : "r"(d), "r"(s), "r"(n)
+			 : "rcx", "xmm0", "memory", "cc");
+}
+
+static KEEP void mixed_trip(uint8_t *p, unsigned from, int to) /* signed test, unsigned step */
+{
+	for (unsigned i = from; (int)i < to; i++) {
+		p[(int)i] = 5;
+		__asm__ volatile("");
+	}
+}
+
+/* Name, function, pattern of the scalar build; NULL: must be refused. Read by the generator. */
+#define SAMPLES(X)                         \
+	X(xor, k_xor, "doall")             \
+	X(xorkey, k_xorkey, "doall")       \
+	X(saxpy, k_saxpy, "doall")         \
+	X(sum8, k_sum8, "reduction")       \
+	X(sum32, k_sum32, "reduction")     \
+	X(max, k_max, "reduction")         \
+	X(fill, k_fill, "doall")           \
+	X(copy, k_copy, "copy")            \
+	X(grey, k_grey, "doall")           \
+	X(count, k_count, "reduction")     \
+	X(lut, k_lut, "copy")              \
+	X(strlen, k_strlen, "search")      \
+	X(upper, k_upper, "doall")         \
+	X(condsum, k_condsum, "reduction") \
+	X(reverse, k_reverse, "copy")      \
+	X(find, k_find, "search")          \
+	X(prefix, bad_prefix, NULL)        \
+	X(next, bad_next, NULL)            \
+	X(hash, bad_hash, NULL)            \
+	X(histogram, bad_histogram, NULL)  \
+	X(float, bad_float, NULL)          \
+	X(chase, bad_chase, NULL)          \
+	X(overlap, may_overlap, "doall")   \
+	X(narrow, narrow_index, "fill")    \
+	X(signed, signed_trip, "fill")     \
+	X(mixed, mixed_trip, "fill")       \
+	X(leaver, early_leaver, "doall")   \
+	X(delay, bad_delay, NULL)          \
+	X(helper, bad_helper, NULL)        \
+	X(float_sum, bad_float_sum, NULL)  \
+	X(aligned, aligned_vector, "doall")

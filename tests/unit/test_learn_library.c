@@ -16,22 +16,15 @@
 
 static char directory[] = "/tmp/glassbox-library-XXXXXX";
 
-static const struct sample *named(const char *name)
-{
-	const struct sample *s = learn_sample_scalar();
-	while (strcmp(s->name, name) != 0)
-		s++;
-	return s;
-}
-
 static const char *learn(struct library *library, const char *name, json_t **row)
 {
-	assert_null(learner_learn(&(struct learner_params){ .library = library,
-							    .source = &own_code,
-							    .head = sample_head(named(name)),
-							    .symbol = name,
-							    .cases = 16 },
-				  row));
+	assert_null(
+		learner_learn(&(struct learner_params){ .library = library,
+							.source = &sample_code,
+							.head = sample_head(sample_named(name)),
+							.symbol = name,
+							.cases = 16 },
+			      row));
 	return json_string_value(json_object_get(*row, "outcome"));
 }
 

@@ -1,4 +1,4 @@
-/* Loops of this program through lifter, analysis, translation, proof and the comparison with
+/* Loops through lifter, analysis, translation, proof and the comparison with
  * the original bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@ static struct error *learn(const struct sample *sample, struct learned **ret)
 	uint64_t head = sample_head(sample);
 	if (!head)
 		return error_create(ERR_NOT_FOUND, "no loop in %s", sample->name);
-	return learned_create(&(struct learned_params){ .source = &own_code,
+	return learned_create(&(struct learned_params){ .source = &sample_code,
 							.head = head,
 							.symbol = sample->name,
 							.cases = 24 },
@@ -27,7 +27,7 @@ static struct error *learn(const struct sample *sample, struct learned **ret)
 static void scalar_loops(void **state)
 {
 	(void)state;
-	for (const struct sample *s = learn_sample_scalar(); s->name; s++) {
+	for (const struct sample *s = learn_code[LEARN_SCALAR].samples; s->name; s++) {
 		struct learned *learned = NULL;
 		struct error *err = learn(s, &learned);
 		if (!s->pattern) {
@@ -76,21 +76,13 @@ static void check_build(const struct sample *samples, unsigned least)
 static void vector_loops(void **state)
 {
 	(void)state;
-	check_build(learn_sample_vector(), 3);
+	check_build(learn_code[LEARN_VECTOR].samples, 3);
 }
 
 static void small_loops(void **state)
 {
 	(void)state;
-	check_build(learn_sample_small(), 3);
-}
-
-static const struct sample *named(const char *name)
-{
-	const struct sample *s = learn_sample_scalar();
-	while (strcmp(s->name, name) != 0)
-		s++;
-	return s;
+	check_build(learn_code[LEARN_SMALL].samples, 3);
 }
 
 static bool guard(const struct learned *learned, const uint64_t *guest, uint64_t *reason)
@@ -108,7 +100,7 @@ static void overlapping_buffers_are_refused(void **state)
 	struct learned *learned = NULL;
 	uint64_t guest[MCODE_GUEST_REGS] = { 0 }, reason = 0;
 	(void)state;
-	assert_null(learn(named("overlap"), &learned));
+	assert_null(learn(sample_named("overlap"), &learned));
 	/* gcc keeps d in rdi, s in rsi, n in rdx, and counts in another register */
 	guest[MCODE_RDI] = 0x100000;
 	guest[MCODE_RSI] = 0x200000;
@@ -127,7 +119,7 @@ static void addresses_that_wrap_are_refused(void **state)
 	struct learned *learned = NULL;
 	uint64_t guest[MCODE_GUEST_REGS] = { 0 }, reason = 0;
 	(void)state;
-	assert_null(learn(named("overlap"), &learned));
+	assert_null(learn(sample_named("overlap"), &learned));
 	guest[MCODE_RDI] = ~0ull - 100;
 	guest[MCODE_RSI] = 0x200000;
 	guest[MCODE_RDX] = 1000;

@@ -35,9 +35,9 @@ struct subject {
 static void subject_init(struct subject *s, const struct sample *sample)
 {
 	memset(s, 0, sizeof(*s));
-	assert_null(shape_find(&own_code, sample_head(sample), &s->shapes));
+	assert_null(shape_find(&sample_code, sample_head(sample), &s->shapes));
 	assert_null(ir_create(true, &s->ir));
-	struct iteration_params params = { .source = &own_code,
+	struct iteration_params params = { .source = &sample_code,
 					   .shape = s->shapes.shapes[0],
 					   .stays = true };
 	assert_null(iteration_create(s->ir, &params, &s->iteration));
@@ -155,7 +155,7 @@ static void judge(const struct subject *s, const struct mcode_kernel *mutant,
 		  struct score *score)
 {
 	struct proof *proof = NULL;
-	struct prove_params params = { .source = &own_code,
+	struct prove_params params = { .source = &sample_code,
 				       .shape = s->shapes.shapes[0],
 				       .loop = s->loop,
 				       .kernel = mutant,
@@ -172,7 +172,7 @@ static void judge(const struct subject *s, const struct mcode_kernel *mutant,
 	}
 	proof_destroy(proof);
 	struct oracle_result result;
-	err = oracle_run(&(struct oracle_params){ .source = &own_code,
+	err = oracle_run(&(struct oracle_params){ .source = &sample_code,
 						  .shape = s->shapes.shapes[0],
 						  .loop = s->loop,
 						  .kernel = mutant,
@@ -198,11 +198,8 @@ static void mutants_are_not_proved(void **state)
 	struct score score = { 0 };
 	(void)state;
 	for (unsigned i = 0; i < 12; i++) {
-		const struct sample *sample = learn_sample_scalar();
 		struct subject subject;
-		while (strcmp(sample->name, names[i]) != 0)
-			sample++;
-		subject_init(&subject, sample);
+		subject_init(&subject, sample_named(names[i]));
 		for (unsigned m = 0; m < (wanted + 11) / 12; m++) {
 			struct mcode_kernel *mutant = mutant_of(subject.kernel);
 			judge(&subject, mutant, &score);
