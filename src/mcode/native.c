@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "mcode/program.h"
+#include "mcode/work_dir.h"
 #include "plugin/kernel_abi.h"
 
 #define IMAGE_TABLE_BYTES 16u
@@ -44,46 +46,6 @@ static const char linker_script[] =
 	"  /DISCARD/ : { *(.comment .note* .eh_frame* .dynamic .dynsym .dynstr .hash .gnu.*"
 	" .interp .plt .plt.*) }\n"
 	"}\n";
-
-/* Files of one compilation, removed with it. */
-struct work_dir {
-	char path[64];
-	bool exists;
-};
-
-static const char *const work_files[] = { "k.c", "k.ld", "k.bin", "k.log" };
-
-static void work_dir_remove(struct work_dir *dir)
-{
-	char path[96];
-	if (!dir->exists)
-		return;
-	for (size_t i = 0; i < sizeof(work_files) / sizeof(work_files[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir->path, work_files[i]);
-		unlink(path);
-	}
-	rmdir(dir->path);
-}
-
-static struct error *work_dir_make(struct work_dir *dir)
-{
-	snprintf(dir->path, sizeof(dir->path), "/tmp/glassbox-native-XXXXXX");
-	if (!mkdtemp(dir->path))
-		return error_system(errno, "cannot make %s", dir->path);
-	dir->exists = true;
-	return NULL;
-}
-
-static struct error *work_file_write(const struct work_dir *dir, const char *name,
-				     const char *text)
-{
-	char path[96];
-	snprintf(path, sizeof(path), "%s/%s", dir->path, name);
-	AUTO(own_file) FILE *file = fopen(path, "we");
-	if (!file || fputs(text, file) < 0 || fflush(file))
-		return error_system(errno, "cannot write %s", path);
-	return NULL;
-}
 
 static enum mcode_native_target host_target(void)
 {
@@ -123,6 +85,7 @@ static _Noreturn void exec_compiler(const struct work_dir *dir, const char *marc
 	struct rlimit memory = { COMPILER_MEMORY_BYTES, COMPILER_MEMORY_BYTES };
 	setrlimit(RLIMIT_CPU, &cpu);
 	setrlimit(RLIMIT_AS, &memory);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (chdir(dir->path))
 		_exit(126);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -218,14 +181,14 @@ struct error *mcode_native_compile(const struct mcode_kernel *kernel,
 				   enum mcode_native_target target, struct mcode_image *ret)
 {
 	AUTO(own_free) char *source = NULL;
-	AUTO(work_dir_remove) struct work_dir dir = { .exists = false };
+	AUTO(work_dir_remove) struct work_dir dir = { .lock = -1 };
 	struct mcode_image image = { 0 };
 	if (target == MCODE_NATIVE_HOST)
 		target = host_target();
 	TRY(mcode_native_source(kernel, &source));
 	TRY(work_dir_make(&dir));
-	TRY(work_file_write(&dir, "k.c", source));
-	TRY(work_file_write(&dir, "k.ld", linker_script));
+	TRY(work_dir_write(&dir, "k.c", source));
+	TRY(work_dir_write(&dir, "k.ld", linker_script));
 	TRY(run_compiler(&dir, target));
 	TRY(read_image(&dir, &image));
 	image.features = (uint32_t)target;

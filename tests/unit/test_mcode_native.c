@@ -1,13 +1,19 @@
 #include "test.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "mcode/interp.h"
 #include "mcode/native.h"
 #include "mcode/program.h"
 #include "mcode/sample.h"
 #include "mcode/text.h"
+#include "mcode/work_dir.h"
 #include "mcode_random.h"
 #include "plugin/kernel_abi.h"
 
@@ -212,6 +218,35 @@ static void what_the_plugin_cannot_place_is_refused(void **state)
 	assert_error(mcode_native_compile(kernel, MCODE_NATIVE_HOST, &image), ERR_UNSUPPORTED);
 }
 
+/* Folders of processes that were killed go; those in use stay. */
+static void abandoned_folders_are_removed(void **state)
+{
+	struct work_dir mine, *others = mmap(NULL, sizeof(*others), PROT_READ | PROT_WRITE,
+					     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	(void)state;
+	assert_ptr_not_equal(others, MAP_FAILED);
+	pid_t child = fork();
+	if (child == 0) {
+		struct error *err = work_dir_make(others);
+		if (!err)
+			err = work_dir_write(others, "k.c", "int x;");
+		_exit(err != NULL);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_null(work_dir_make(&mine));
+	work_dir_sweep(3600);
+	assert_int_equal(access(others->path, F_OK), 0); /* it is young */
+	struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	assert_int_equal(utimensat(AT_FDCWD, others->path, old, 0), 0);
+	assert_int_equal(utimensat(AT_FDCWD, mine.path, old, 0), 0);
+	work_dir_sweep(3600);
+	assert_int_not_equal(access(others->path, F_OK), 0);
+	assert_int_equal(access(mine.path, F_OK), 0);
+	work_dir_remove(&mine);
+	assert_int_not_equal(access(mine.path, F_OK), 0);
+	munmap(others, sizeof(*others));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +255,7 @@ int main(void)
 		cmocka_unit_test(a_plan_goes_on_from_the_registers_run_leaves),
 		cmocka_unit_test(samples_run_at_any_alignment),
 		cmocka_unit_test(what_the_plugin_cannot_place_is_refused),
+		cmocka_unit_test(abandoned_folders_are_removed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
