@@ -292,11 +292,10 @@ static struct error *add_candidate(struct call_context *context, struct guest *g
 		snprintf(text + 2 * i, 3, "%02x", code[i]);
 	trace_names_process(names, cr3, program, sizeof(program));
 	AUTO(own_json)
-	json_t *line = json_pack("{s:O, s:o, s:s, s:O, s:s}", "head",
-				 json_object_get(loop, "address"), "base", call_hex(base),
-				 "bytes", text, "symbol", json_object_get(loop, "symbol"),
-				 "program",
-				 program[0] ? program : target_name(context->target));
+	json_t *line = json_pack(
+		"{s:O, s:o, s:s, s:O, s:s}", "head", json_object_get(loop, "address"), "base",
+		call_hex(base), "bytes", text, "symbol", json_object_get(loop, "symbol"),
+		"program", program[0] ? program : target_name(context->target));
 	if (!line || json_dumpf(line, to, JSON_COMPACT) || fputc('\n', to) == EOF)
 		return error_create(ERR_SYSTEM, "cannot write a candidate");
 	return NULL;
