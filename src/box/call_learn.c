@@ -275,8 +275,7 @@ static uint64_t hex_of(const json_t *row, const char *key)
 }
 
 static struct error *add_candidate(struct call_context *context, struct guest *guest,
-				   const struct trace_names *names, const json_t *loop,
-				   FILE *to)
+				   struct trace_names *names, const json_t *loop, FILE *to)
 {
 	uint8_t code[2 * CODE_AROUND];
 	char text[4 * CODE_AROUND + 1], program[128];

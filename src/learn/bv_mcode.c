@@ -60,6 +60,25 @@ static Z3_ast compare(Z3_context z, uint8_t op, Z3_ast a, Z3_ast b)
 	}
 }
 
+static Z3_ast count_ones(Z3_context z, Z3_ast a)
+{
+	unsigned bits = bv_width(z, a);
+	Z3_ast sum = bv_const(z, bits, 0);
+	for (unsigned i = 0; i < bits; i++)
+		sum = Z3_mk_bvadd(z, sum, bv_resize(z, bv_extract(z, a, i, 1), bits));
+	return sum;
+}
+
+static Z3_ast swap_bytes(Z3_context z, Z3_ast a)
+{
+	Z3_ast result = NULL;
+	for (unsigned at = 0; at < bv_width(z, a); at += 8) {
+		Z3_ast byte = bv_extract(z, a, at, 8);
+		result = result ? Z3_mk_concat(z, result, byte) : byte;
+	}
+	return result;
+}
+
 /* One lane, or the whole operand cut to the width: terms of `bits` bits. d: rd before. */
 static Z3_ast scalar(Z3_context z, uint8_t op, Z3_ast a, Z3_ast b, Z3_ast d)
 {
@@ -84,9 +103,79 @@ static Z3_ast scalar(Z3_context z, uint8_t op, Z3_ast a, Z3_ast b, Z3_ast d)
 				 Z3_mk_bvsub(z, bv_const(z, bits, 0), a), a);
 	case MCODE_CMOV:
 		return Z3_mk_ite(z, Z3_mk_eq(z, a, bv_const(z, bits, 0)), d, b);
+	case MCODE_ROL:
+		return Z3_mk_ext_rotate_left(z, a, b);
+	case MCODE_ROR:
+		return Z3_mk_ext_rotate_right(z, a, b);
+	case MCODE_POPCNT:
+		return count_ones(z, a);
+	case MCODE_BSWAP:
+		return swap_bytes(z, a);
 	default:
 		return NULL;
 	}
+}
+
+/* Lane `index mod count` of a, for an index that is a term. */
+static Z3_ast pick_lane(Z3_context z, unsigned lane, Z3_ast a, Z3_ast index)
+{
+	unsigned count = 64 / lane;
+	Z3_ast low = Z3_mk_bvand(z, index, bv_const(z, lane, count - 1));
+	Z3_ast result = bv_extract(z, a, 0, lane);
+	for (unsigned i = 1; i < count; i++)
+		result = Z3_mk_ite(z, Z3_mk_eq(z, low, bv_const(z, lane, i)),
+				   bv_extract(z, a, i * lane, lane), result);
+	return Z3_mk_ite(z, Z3_mk_eq(z, bv_extract(z, index, lane - 1, 1), bv_const(z, 1, 1)),
+			 bv_const(z, lane, 0), result);
+}
+
+static Z3_ast sum_of_distances(Z3_context z, unsigned lane, Z3_ast a, Z3_ast b)
+{
+	Z3_ast sum = bv_const(z, 64, 0);
+	for (unsigned at = 0; at < 64; at += lane) {
+		Z3_ast x = bv_extract(z, a, at, lane), y = bv_extract(z, b, at, lane);
+		Z3_ast distance = Z3_mk_ite(z, Z3_mk_bvult(z, x, y), Z3_mk_bvsub(z, y, x),
+					    Z3_mk_bvsub(z, x, y));
+		sum = Z3_mk_bvadd(z, sum, bv_resize(z, distance, 64));
+	}
+	return sum;
+}
+
+/* Signed products of lanes 2i and 2i + 1 added. */
+static Z3_ast multiply_add(Z3_context z, unsigned lane, Z3_ast a, Z3_ast b)
+{
+	Z3_ast result = NULL;
+	for (unsigned at = 0; at < 64; at += 2 * lane) {
+		Z3_ast sum = bv_const(z, 2 * lane, 0);
+		for (unsigned i = 0; i < 2; i++) {
+			Z3_ast x = bv_extract(z, a, at + i * lane, lane);
+			Z3_ast y = bv_extract(z, b, at + i * lane, lane);
+			sum = Z3_mk_bvadd(z, sum,
+					  Z3_mk_bvmul(z, bv_sign_extend(z, x, 2 * lane),
+						      bv_sign_extend(z, y, 2 * lane)));
+		}
+		result = result ? Z3_mk_concat(z, sum, result) : sum;
+	}
+	return result;
+}
+
+/* Operations across lanes that expressions lack; NULL: none of these. */
+static Z3_ast across(Z3_context z, uint8_t op, unsigned lane, Z3_ast a, Z3_ast b)
+{
+	Z3_ast result = NULL;
+	if (op == MCODE_SADU)
+		return sum_of_distances(z, lane, a, b);
+	if (op == MCODE_MADD)
+		return multiply_add(z, lane, a, b);
+	if (op != MCODE_SPLAT && op != MCODE_PERM)
+		return NULL;
+	for (unsigned at = 0; at < 64; at += lane) {
+		Z3_ast out = op == MCODE_SPLAT
+				     ? bv_extract(z, a, 0, lane)
+				     : pick_lane(z, lane, a, bv_extract(z, b, at, lane));
+		result = result ? Z3_mk_concat(z, out, result) : out;
+	}
+	return result;
 }
 
 static Z3_ast packed(Z3_context z, const struct mcode_insn *insn, Z3_ast a, Z3_ast b, Z3_ast d)
@@ -97,7 +186,9 @@ static Z3_ast packed(Z3_context z, const struct mcode_insn *insn, Z3_ast a, Z3_a
 		return bv_lanes(z, IR_SUB, lane, bv_const(z, 64, 0), a);
 	if (bv_mcode_op(insn->op, &same))
 		return bv_lanes(z, same, lane, a, b);
-	Z3_ast result = NULL;
+	Z3_ast result = across(z, insn->op, lane, a, b);
+	if (result)
+		return result;
 	for (unsigned i = 64 / lane; i-- > 0;) {
 		Z3_ast out = scalar(z, insn->op, bv_extract(z, a, i * lane, lane),
 				    bv_extract(z, b, i * lane, lane),
@@ -109,11 +200,10 @@ static Z3_ast packed(Z3_context z, const struct mcode_insn *insn, Z3_ast a, Z3_a
 	return result;
 }
 
-static Z3_ast arithmetic(struct bv_mcode *m, const struct mcode_insn *insn)
+Z3_ast bv_mcode_value(Z3_context z, const struct mcode_insn *insn, Z3_ast a, Z3_ast b, Z3_ast d)
 {
-	Z3_context z = m->z;
-	Z3_ast a = m->regs[insn->rs1], d = m->regs[insn->rd];
-	Z3_ast b = insn->has_imm ? bv_const(z, 64, insn->imm) : m->regs[insn->rs2];
+	if (insn->has_imm)
+		b = bv_const(z, 64, insn->imm);
 	if (insn->packed)
 		return packed(z, insn, a, b, d);
 	unsigned bits = mcode_width_bits(insn->width_code);
@@ -175,7 +265,8 @@ static struct error *step(struct bv_mcode *m, const struct mcode_insn *insn, boo
 	default:
 		break;
 	}
-	value = arithmetic(m, insn);
+	value = bv_mcode_value(m->z, insn, m->regs[insn->rs1], m->regs[insn->rs2],
+			       m->regs[insn->rd]);
 	if (!value)
 		return error_create(ERR_UNSUPPORTED, "the prover does not know opcode 0x%x",
 				    insn->op);

@@ -23,6 +23,10 @@ struct bv_mcode {
 void bv_mcode_init(struct bv_mcode *m, Z3_context z, const struct mcode_kernel *kernel);
 /* Runs a section: registers 0 but r0. Fails: ERR_UNSUPPORTED (a jump), ERR_BAD_DATA. */
 struct error *bv_mcode_run(struct bv_mcode *m, enum mcode_section section, Z3_ast r0);
+/* Result of an instruction of form RR or RRR on 64-bit terms; d: rd before. NULL: the prover
+ * does not know the opcode. */
+Z3_ast bv_mcode_value(Z3_context z, const struct mcode_insn *insn, Z3_ast a, Z3_ast b,
+		      Z3_ast d);
 /* Operation of the expression language behind an opcode; false: it has none. */
 bool bv_mcode_op(uint8_t opcode, enum ir_op *ret);
 #endif

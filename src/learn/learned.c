@@ -170,6 +170,30 @@ static struct error *prove_and_test(const struct learned_params *params,
 	return NULL;
 }
 
+/* Puts the shorter kernel to proof and tests; what fails there stays as it was translated. */
+static struct error *prove_shortened(const struct learned_params *params,
+				     const struct shape *shape, struct attempt *attempt,
+				     struct learned *learned)
+{
+	AUTO(own_mcode_kernel) struct mcode_kernel *plain = NULL;
+	TRY(mcode_kernel_copy(learned->kernel, &plain));
+	TRY(synth_kernel(learned->kernel, params->templates, &learned->synth));
+	struct error *err = mcode_validate(learned->kernel);
+	if (!err)
+		err = prove_and_test(params, shape, attempt, learned);
+	if (!err || error_kind(err) == ERR_BAD_DATA ||
+	    mcode_kernel_equal(plain, learned->kernel))
+		return err;
+	error_destroy(err);
+	mcode_kernel_destroy(learned->kernel);
+	learned->kernel = TAKE(plain);
+	learned->synth.after = learned->synth.before;
+	learned->synth.cost_after = learned->synth.cost_before;
+	proof_destroy(learned->proof);
+	learned->proof = NULL;
+	return prove_and_test(params, shape, attempt, learned);
+}
+
 static struct error *learn_shape(const struct learned_params *params, const struct shape *shape,
 				 struct learned *learned, struct attempt *attempt)
 {
@@ -181,7 +205,8 @@ static struct error *learn_shape(const struct learned_params *params, const stru
 	snprintf(learned->kernel->name, sizeof(learned->kernel->name), "%s", learned->id);
 	learned->pattern = attempt->loop->pattern;
 	TRY(describe_guard(attempt->loop, &learned->guard));
-	return prove_and_test(params, shape, attempt, learned);
+	return params->as_translated ? prove_and_test(params, shape, attempt, learned)
+				     : prove_shortened(params, shape, attempt, learned);
 }
 
 /* Candidate heads after the first: other blocks of the loop. A test at the top leaves values of

@@ -6,6 +6,7 @@
 
 #include "learn/oracle.h"
 #include "learn/proof.h"
+#include "learn/synth.h"
 #include "learn/vex.h"
 #include "mcode/program.h"
 
@@ -18,6 +19,8 @@ struct learned_params {
 	const char *program; /* where it was seen, or NULL */
 	unsigned cases; /* 0: 10 000 */
 	bool keep_text; /* of the proof */
+	bool as_translated; /* look for nothing shorter */
+	const struct synth_store *templates; /* or NULL */
 };
 
 struct learned {
@@ -31,6 +34,7 @@ struct learned {
 	struct mcode_kernel *kernel;
 	struct proof *proof;
 	struct oracle_result tests;
+	struct synth_result synth; /* what became of the body */
 	json_t *guard; /* conditions in words of the expression language */
 	double analyse_ms, translate_ms;
 };

@@ -89,6 +89,24 @@ static json_t *costs_json(const struct learned *learned)
 			 (int)mcode_code_instructions(&kernel->code[MCODE_BODY]));
 }
 
+/* How the body got shorter. */
+static json_t *synthesis_json(const struct synth_result *synth)
+{
+	double search = 0, proof = 0;
+	unsigned found = 0;
+	for (unsigned i = 0; i < synth->n_windows; i++) {
+		search += synth->windows[i].search_ms;
+		proof += synth->windows[i].proof_ms;
+		found += synth->windows[i].after < synth->windows[i].before;
+	}
+	return json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:f,s:f}", "instructions_before",
+			 (int)synth->before, "instructions_after", (int)synth->after,
+			 "cost_before", (int)synth->cost_before, "cost_after",
+			 (int)synth->cost_after, "windows", (int)synth->n_windows, "found",
+			 (int)found, "from_templates", (int)synth->templates, "search_ms",
+			 search, "proof_ms", proof);
+}
+
 struct error *learned_to_json(const struct learned *learned, json_t **ret)
 {
 	AUTO(own_free) char *microcode = NULL;
@@ -103,10 +121,12 @@ struct error *learned_to_json(const struct learned *learned, json_t **ret)
 			  "microcode", microcode, "costs", costs_json(learned));
 	if (!doc)
 		return error_create(ERR_MEMORY, "out of memory");
+	json_object_set_new(doc, "synthesis", synthesis_json(&learned->synth));
 	json_object_set_new(doc, "times_ms",
-			    json_pack("{s:f,s:f,s:f,s:f}", "lift_and_analyse",
+			    json_pack("{s:f,s:f,s:f,s:f,s:f}", "lift_and_analyse",
 				      learned->analyse_ms, "translate", learned->translate_ms,
-				      "prove", learned->proof->ms, "test", learned->tests.ms));
+				      "synthesise", learned->synth.ms, "prove",
+				      learned->proof->ms, "test", learned->tests.ms));
 	json_object_set_new(doc, "provenance",
 			    json_pack("{s:s,s:I,s:s,s:s}", "program", learned->program, "time",
 				      (json_int_t)time(NULL), "lifter", "libVEX", "prover",

@@ -45,15 +45,17 @@ static struct error *learn_and_store(const struct learner_params *params, json_t
 	AUTO(own_learned) struct learned *learned = NULL;
 	AUTO(own_library) struct library *library = NULL;
 	json_t *doc = NULL;
+	/* A database handle does not survive fork. */
+	TRY(library_open(library_directory(params->library), &library));
+	struct synth_store templates = { library_template_find, library_template_add, library };
 	TRY(learned_create(&(struct learned_params){ .source = params->source,
 						     .head = params->head,
 						     .symbol = params->symbol,
 						     .program = params->program,
 						     .cases = params->cases,
-						     .keep_text = true },
+						     .keep_text = true,
+						     .templates = &templates },
 			   &learned));
-	/* A database handle does not survive fork. */
-	TRY(library_open(library_directory(params->library), &library));
 	TRY(learned_to_json(learned, &doc));
 	struct error *err = library_store(library, doc, learned->kernel);
 	json_decref(doc);

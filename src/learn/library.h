@@ -43,6 +43,11 @@ struct error *library_refuse(struct library *library, const struct code_source *
 struct error *library_refused(struct library *library, const struct code_source *source,
 			      uint64_t head, char **reason_ret);
 
+/* Templates of synthesis (synth.h). A missing one is no error; a store that fails is ignored:
+ * what it would have saved is searched again. */
+bool library_template_find(void *library, const char *key, char *program, size_t size);
+void library_template_add(void *library, const char *key, const char *program);
+
 /* Rows of the index, DESIGN 3.2's `kernels`, newest first; and of the refusals. New references.
  */
 struct error *library_list(struct library *library, json_t **ret);

@@ -9,7 +9,7 @@
 #include "learn/learned.h"
 #include "learn/library_internal.h"
 
-enum { PREFIX_BYTES = 16, REFUSED_BYTES = 64 };
+enum { PREFIX_BYTES = 16, REFUSED_BYTES = 64, LEARNER_GENERATION = 2 };
 
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS kernels (id TEXT PRIMARY KEY, x86_hash TEXT NOT NULL,"
@@ -20,7 +20,8 @@ static const char schema[] =
 	"CREATE INDEX IF NOT EXISTS kernels_prefix ON kernels(prefix);"
 	"CREATE TABLE IF NOT EXISTS refused (key TEXT PRIMARY KEY, symbol TEXT, reason TEXT "
 	"NOT "
-	"NULL, seen INTEGER NOT NULL);";
+	"NULL, seen INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS templates (key TEXT PRIMARY KEY, program TEXT NOT NULL);";
 
 static struct error *db_failed(struct library *library, const char *what)
 {
@@ -198,7 +199,8 @@ static void refused_key(const struct code_source *source, uint64_t head, char re
 {
 	uint8_t bytes[REFUSED_BYTES];
 	size_t have = source->read(source->user, head, bytes, sizeof(bytes));
-	XXH128_hash_t hash = XXH3_128bits(bytes, have);
+	/* A newer learner may know what an older one refused. */
+	XXH128_hash_t hash = XXH3_128bits_withSeed(bytes, have, LEARNER_GENERATION);
 	snprintf(ret, LEARNED_ID, "%016llx%016llx", (unsigned long long)hash.high64,
 		 (unsigned long long)hash.low64);
 }
@@ -276,4 +278,34 @@ struct error *library_list_refused(struct library *library, json_t **ret)
 					(json_int_t)sqlite3_column_int64(stmt, 3)));
 	*ret = rows;
 	return rows ? NULL : error_create(ERR_MEMORY, "out of memory");
+}
+
+bool library_template_find(void *user, const char *key, char *program, size_t size)
+{
+	AUTO(own_stmt) sqlite3_stmt *stmt = NULL;
+	AUTO(own_error)
+	struct error *err = prepare(user, "SELECT program FROM templates WHERE key = ?", &stmt);
+	if (err)
+		return false;
+	bind_text(stmt, 1, key);
+	if (sqlite3_step(stmt) != SQLITE_ROW)
+		return false;
+	const char *text = (const char *)sqlite3_column_text(stmt, 0);
+	if (!text || strlen(text) >= size)
+		return false;
+	snprintf(program, size, "%s", text);
+	return true;
+}
+
+void library_template_add(void *user, const char *key, const char *program)
+{
+	AUTO(own_stmt) sqlite3_stmt *stmt = NULL;
+	AUTO(own_error)
+	struct error *err =
+		prepare(user, "INSERT OR REPLACE INTO templates VALUES (?, ?)", &stmt);
+	if (err)
+		return;
+	bind_text(stmt, 1, key);
+	bind_text(stmt, 2, program);
+	sqlite3_step(stmt);
 }

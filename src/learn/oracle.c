@@ -13,7 +13,7 @@
 #include "learn/translate.h"
 #include "mcode/interp.h"
 
-enum { MAPPINGS_MAX = 8, EXTRA_BYTES = 1 << 17, CODE_PAGES_MAX = 64 };
+enum { MAPPINGS_MAX = 8, EXTRA_BYTES = 1 << 17, HOPELESS = 400 };
 
 struct mapping {
 	uint64_t gva;
@@ -389,6 +389,10 @@ static struct error *run_case(struct oracle *o, const struct oracle_state *state
 		o->result->refused++;
 		return NULL;
 	}
+	if (fault) { /* a table larger than the arena: the iteration that faults has stored */
+		o->result->refused++;
+		return same_memory(o);
+	}
 	o->result->cases++;
 	o->result->iterations += done;
 	if (done == 0)
@@ -403,7 +407,7 @@ static struct error *run_case(struct oracle *o, const struct oracle_state *state
 	compare_registers(o, x86, guest, false);
 	compare_memory(o);
 	guest[MCODE_EFLAGS] = x86[MCODE_EFLAGS]; /* kernels leave flags alone */
-	return to_exit && !fault && o->params->loop->counted && !o->params->loop->search
+	return to_exit && o->params->loop->counted && !o->params->loop->search
 		       ? compare_exit(o, x86, guest)
 		       : NULL;
 }
@@ -429,7 +433,9 @@ struct error *oracle_run(const struct oracle_params *params, struct oracle_resul
 	TRY(mcode_interp_create(params->kernel, &o->interp));
 	TRY(open_engine(o));
 	unsigned wanted = params->cases ? params->cases : 10000;
-	for (unsigned i = 0; ret->cases < wanted && ret->refused < wanted * 2; i++) {
+	for (unsigned i = 0; ret->cases < wanted && ret->refused < wanted * 2 &&
+			     (ret->cases > 0 || ret->refused < HOPELESS);
+	     i++) {
 		TRY(run_case(o, &o->states.items[i % o->states.count], i % 4 == 0));
 		if (ret->mismatches > 8)
 			break;

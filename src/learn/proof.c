@@ -57,7 +57,7 @@ static double now_ms(void)
 
 /* Bounds count Z3's own steps, so that a busy machine proves what an idle one does; the clock
  * is only a net below. */
-static void set_timeout(Z3_context z, Z3_solver solver, unsigned ms)
+void proof_limit(Z3_context z, Z3_solver solver, unsigned ms)
 {
 	Z3_params params = Z3_mk_params(z);
 	Z3_params_inc_ref(z, params);
@@ -70,7 +70,7 @@ static void set_timeout(Z3_context z, Z3_solver solver, unsigned ms)
 static Z3_lbool solve(Z3_context z, Z3_solver solver, unsigned ms, Z3_ast formula)
 {
 	Z3_solver_inc_ref(z, solver);
-	set_timeout(z, solver, ms);
+	proof_limit(z, solver, ms);
 	Z3_solver_assert(z, solver, formula);
 	Z3_lbool result = Z3_solver_check(z, solver);
 	if (Z3_get_error_code(z) != Z3_OK)

@@ -54,6 +54,9 @@ struct proof_try {
 };
 bool proof_check(struct proof *proof, Z3_context z, const struct proof_try *what);
 
+/* Bounds what the solver may do for one check, in its own steps. */
+void proof_limit(Z3_context z, Z3_solver solver, unsigned ms);
+
 /* Checks one recorded text with a fresh solver. */
 enum proof_verdict proof_recheck(const char *smtlib, unsigned timeout_ms, double *ms_ret);
 #endif

@@ -10,6 +10,7 @@ enum { REACH_BYTES = 1 << 16 };
 struct flow {
 	const struct code_source *source;
 	uint64_t head;
+	bool calls, jumps_anywhere; /* somewhere in what was explored */
 	unsigned count;
 	struct shape_block blocks[SHAPE_BLOCKS_MAX];
 	uint64_t starts[SHAPE_BLOCKS_MAX][VEX_INSNS_MAX + 1]; /* instruction addresses */
@@ -34,13 +35,15 @@ static void add_target(const struct flow *flow, struct shape_block *block, uint6
 	block->targets[block->n_targets++] = target;
 }
 
-static void add_targets(const struct flow *flow, struct shape_block *block, const IRSB *irsb)
+static void add_targets(struct flow *flow, struct shape_block *block, const IRSB *irsb)
 {
 	for (Int i = 0; i < irsb->stmts_used; i++) {
 		const IRStmt *stmt = irsb->stmts[i];
 		if (stmt->tag == Ist_Exit && stmt->Ist.Exit.jk == Ijk_Boring)
 			add_target(flow, block, stmt->Ist.Exit.dst->Ico.U64);
 	}
+	flow->calls |= irsb->jumpkind == Ijk_Call;
+	flow->jumps_anywhere |= irsb->jumpkind == Ijk_Boring && irsb->next->tag != Iex_Const;
 	if (irsb->jumpkind == Ijk_Boring && irsb->next->tag == Iex_Const)
 		add_target(flow, block, irsb->next->Iex.Const.con->Ico.U64);
 }
@@ -188,8 +191,11 @@ static struct error *find_candidates(const struct flow *flow, struct shape_list 
 	if (latches > 1)
 		TRY(add_shape(flow, all, list));
 	if (latches == 0)
-		return error_create(ERR_NOT_FOUND, "no way back to 0x%llx",
-				    (unsigned long long)flow->head);
+		return error_create(ERR_NOT_FOUND, "no way back to 0x%llx%s",
+				    (unsigned long long)flow->head,
+				    flow->calls		   ? " without a call"
+				    : flow->jumps_anywhere ? " without an indirect jump"
+							   : "");
 	if (list->count == 0)
 		return error_create(ERR_NOT_FOUND, "only loops with loops inside at 0x%llx",
 				    (unsigned long long)flow->head);
