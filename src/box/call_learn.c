@@ -1,16 +1,12 @@
 /* Calls about learned kernels: kernels (list, show, verify), learn. */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <signal.h>
-#include <spawn.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "box/calls.h"
 #include "box/guest_call.h"
+#include "box/learner_run.h"
 #include "box/target.h"
 #include "box/trace_names.h"
 #include "guest/guest.h"
@@ -19,8 +15,6 @@
 #include "offload/report.h"
 #include "offload/slots.h"
 #include "trace/source.h"
-
-extern char **environ;
 
 /* kernels */
 
@@ -109,66 +103,6 @@ static struct error *show(struct library *library, const char *id, json_t **ret)
 	return NULL;
 }
 
-static struct error *learner_path(char ret[PATH_MAX])
-{
-	static const char *const places[] = { "src/learn/", "", "../src/learn/",
-					      "../../src/learn/", "../libexec/glassbox/" };
-	char program[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	program[n > 0 ? n : 0] = 0;
-	char *slash = strrchr(program, '/');
-	if (slash)
-		slash[1] = 0;
-	for (size_t i = 0; slash && i < sizeof(places) / sizeof(*places); i++) {
-		int length =
-			snprintf(ret, PATH_MAX, "%s%sglassbox-learner", program, places[i]);
-		if (length > 0 && length < PATH_MAX && !access(ret, X_OK))
-			return NULL;
-	}
-	return error_hint(error_create(ERR_NOT_FOUND, "glassbox-learner is not here"),
-			  "it lies beside glassbox where `make` builds it");
-}
-
-/* Runs the learner; its rows come back in a file. Without options it learns from the candidates
- * in a file. */
-static struct error *run_learner(FILE *candidates, FILE *results, const char *option,
-				 const char *value)
-{
-	char path[PATH_MAX];
-	posix_spawn_file_actions_t actions;
-	pid_t child;
-	int status;
-	TRY(learner_path(path));
-	fflush(candidates);
-	rewind(candidates);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, fileno(candidates), 0);
-	posix_spawn_file_actions_adddup2(&actions, fileno(results), 1);
-	char *argv[] = { path, (char *)(uintptr_t)option, (char *)(uintptr_t)value, NULL };
-	int failed = posix_spawn(&child, path, &actions, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	if (failed)
-		return error_system(failed, "cannot start %s", path);
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return error_system(errno, "cannot wait for the learner");
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return error_create(ERR_PEER, "the learner ended badly");
-	rewind(results);
-	return NULL;
-}
-
-static struct error *read_rows(FILE *results, json_t **ret)
-{
-	AUTO(own_json) json_t *rows = json_array();
-	AUTO(own_free) char *line = NULL;
-	size_t capacity = 0;
-	while (getline(&line, &capacity, results) > 0)
-		TRY(json_list_add(rows, json_loads(line, 0, NULL)));
-	*ret = TAKE(rows);
-	return NULL;
-}
-
 /* The solver lives in the learner, so that it is not loaded whenever glassbox starts. */
 static struct error *verify_kernel(struct library *library, const char *id, json_t **ret)
 {
@@ -177,8 +111,8 @@ static struct error *verify_kernel(struct library *library, const char *id, json
 	TRY(library_load(library, id, &doc));
 	if (!nothing || !results)
 		return error_system(errno, "cannot make a temporary file");
-	TRY(run_learner(nothing, results, "--verify", id));
-	TRY(read_rows(results, &rows));
+	TRY(learner_run(nothing, results, "--verify", id));
+	TRY(learner_rows(results, &rows));
 	if (json_array_size(rows) != 1)
 		return error_create(ERR_PEER, "the learner gave no answer");
 	*ret = json_incref(json_array_get(rows, 0));
@@ -349,8 +283,8 @@ static struct error *run_learn(struct call_context *context, json_t **ret)
 	TRY(trace_names_create(context->target, &names));
 	json_array_foreach(loops, i, loop)
 		TRY(add_candidate(context, guest, names, loop, candidates));
-	TRY(run_learner(candidates, results, "--cases", cases));
-	TRY(read_rows(results, ret));
+	TRY(learner_run(candidates, results, "--cases", cases));
+	TRY(learner_rows(results, ret));
 	error_destroy(forgive(context, *ret)); /* a VM that cannot offload has none */
 	return NULL;
 }

@@ -119,11 +119,9 @@ static Z3_ast average(Z3_context z, Z3_ast a, Z3_ast b)
 }
 
 /* value (wider than `width`, signed) limited to low .. high. */
-static Z3_ast clamp(Z3_context z, Z3_ast value, unsigned width, int64_t low, int64_t high)
+/* Between least and most, signed, and cut to width. All three are of the same, larger width. */
+static Z3_ast clamp(Z3_context z, Z3_ast value, unsigned width, Z3_ast least, Z3_ast most)
 {
-	unsigned wide = bv_width(z, value);
-	Z3_ast least = bv_const(z, wide, (uint64_t)low),
-	       most = bv_const(z, wide, (uint64_t)high);
 	Z3_ast limited = Z3_mk_ite(z, Z3_mk_bvslt(z, value, least), least,
 				   Z3_mk_ite(z, Z3_mk_bvsgt(z, value, most), most, value));
 	return bv_extract(z, limited, 0, width);
@@ -137,10 +135,12 @@ static Z3_ast saturate(Z3_context z, enum ir_op op, Z3_ast a, Z3_ast b)
 	Z3_ast y = is_signed ? bv_sign_extend(z, b, wide) : bv_resize(z, b, wide);
 	bool adds = op == IR_ADDSU || op == IR_ADDSS;
 	Z3_ast sum = adds ? Z3_mk_bvadd(z, x, y) : Z3_mk_bvsub(z, x, y);
-	int64_t half = (int64_t)(1ull << (width - 1));
+	Z3_ast least = bv_const(z, width, is_signed ? 1ull << (width - 1) : 0);
+	Z3_ast most = bv_const(z, width, is_signed ? ir_mask(width - 1) : ~0ull);
 	if (is_signed)
-		return clamp(z, sum, width, -half, half - 1);
-	return clamp(z, sum, width, 0, (int64_t)ir_mask(width));
+		return clamp(z, sum, width, bv_sign_extend(z, least, wide),
+			     bv_sign_extend(z, most, wide));
+	return clamp(z, sum, width, bv_resize(z, least, wide), bv_resize(z, most, wide));
 }
 
 static Z3_ast select_op(Z3_context z, enum ir_op op, Z3_ast a, Z3_ast b)
@@ -226,11 +226,14 @@ static Z3_ast unpack(Z3_context z, enum ir_op op, unsigned lane, Z3_ast a, Z3_as
 
 static Z3_ast pack_lane(Z3_context z, enum ir_op op, Z3_ast a, unsigned half)
 {
-	int64_t limit = (int64_t)(1ull << (half - 1));
+	uint64_t limit = 1ull << (half - 1);
+	unsigned wide = bv_width(z, a);
 	if (op == IR_PACKSS)
-		return clamp(z, a, half, -limit, limit - 1);
+		return clamp(z, a, half, bv_const(z, wide, 0 - limit),
+			     bv_const(z, wide, limit - 1));
 	if (op == IR_PACKUS)
-		return clamp(z, a, half, 0, (int64_t)ir_mask(half));
+		return clamp(z, a, half, bv_const(z, wide, 0),
+			     bv_const(z, wide, ir_mask(half)));
 	return bv_extract(z, a, 0, half);
 }
 

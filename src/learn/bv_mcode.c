@@ -103,6 +103,10 @@ static Z3_ast scalar(Z3_context z, uint8_t op, Z3_ast a, Z3_ast b, Z3_ast d)
 				 Z3_mk_bvsub(z, bv_const(z, bits, 0), a), a);
 	case MCODE_CMOV:
 		return Z3_mk_ite(z, Z3_mk_eq(z, a, bv_const(z, bits, 0)), d, b);
+	case MCODE_DIVS:
+		return Z3_mk_bvsdiv(z, a, b);
+	case MCODE_REMS:
+		return Z3_mk_bvsrem(z, a, b);
 	case MCODE_ROL:
 		return Z3_mk_ext_rotate_left(z, a, b);
 	case MCODE_ROR:

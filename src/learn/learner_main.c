@@ -10,12 +10,13 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "learn/elf_loops.h"
+#include "learn/learn_bench.h"
 #include "learn/learner.h"
 #include "learn/library.h"
 
 struct options {
 	const char *library, *function, *elf, *verify;
-	unsigned cases, seconds;
+	unsigned cases, seconds, bench;
 	bool again;
 };
 
@@ -24,7 +25,8 @@ enum { LINE_MAX_BYTES = 1 << 20 };
 static int usage(void)
 {
 	fputs("usage: glassbox-learner [--library DIR] [--cases N] [--seconds N] [--again]\n"
-	      "                        [--function NAME] [--verify ID] [ELF FILE]\n"
+	      "                        [--function NAME] [--verify ID] [--bench KERNELS] [ELF "
+	      "FILE]\n"
 	      "Without a file: candidates on stdin, one JSON object a line.\n",
 	      stderr);
 	return 2;
@@ -160,6 +162,22 @@ static struct error *verify(struct library *library, const char *id)
 	return NULL;
 }
 
+/* Rows of `bench learn`, one a line. */
+static struct error *bench(const struct options *options)
+{
+	json_t *rows = json_array(), *row;
+	size_t i;
+	struct error *err = learn_bench(options->elf, options->bench, rows);
+	if (!err)
+		json_array_foreach(rows, i, row)
+		{
+			json_dumpf(row, stdout, JSON_COMPACT);
+			putchar('\n');
+		}
+	json_decref(rows);
+	return err;
+}
+
 static bool parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option longs[] = { { "library", required_argument, NULL, 'l' },
@@ -168,6 +186,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
 					       { "function", required_argument, NULL, 'f' },
 					       { "again", no_argument, NULL, 'a' },
 					       { "verify", required_argument, NULL, 'v' },
+					       { "bench", required_argument, NULL, 'b' },
 					       { 0 } };
 	int option;
 	while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -190,6 +209,9 @@ static bool parse_options(int argc, char **argv, struct options *options)
 		case 'v':
 			options->verify = optarg;
 			break;
+		case 'b':
+			options->bench = (unsigned)strtoul(optarg, NULL, 10);
+			break;
 		default:
 			return false;
 		}
@@ -205,8 +227,12 @@ int main(int argc, char **argv)
 	if (!parse_options(argc, argv, &options))
 		return usage();
 	setpriority(PRIO_PROCESS, 0, 10);
-	AUTO(own_error) struct error *err = library_open(options.library, &library);
-	if (!err && options.verify)
+	AUTO(own_error)
+	struct error *err =
+		options.bench ? bench(&options) : library_open(options.library, &library);
+	if (options.bench)
+		; /* done */
+	else if (!err && options.verify)
 		err = verify(library, options.verify);
 	else if (!err)
 		err = options.elf ? learn_program(&options, library)
