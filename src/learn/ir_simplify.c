@@ -168,6 +168,44 @@ static ir_ref or_of_conditions(struct ir *ir, ir_ref a, ir_ref b)
 	return IR_NONE;
 }
 
+/* value & mask, in either order, where mask is a comparison of signed lanes (or its inverse).
+ */
+static bool is_masked(const struct ir *ir, ir_ref ref, ir_ref *value_ret, ir_ref *mask_ret,
+		      bool *inverted_ret)
+{
+	const struct ir_node *node = at(ir, ref);
+	for (unsigned side = 0; node->op == IR_AND && side < 2; side++) {
+		ir_ref mask = node->args[side];
+		const struct ir_node *inner = at(ir, mask);
+		bool inverted = inner->op == IR_XOR && is_value(ir, inner->args[1], ~0ull);
+		mask = inverted ? inner->args[0] : mask;
+		if (at(ir, mask)->op != IR_MASKGT)
+			continue;
+		*value_ret = node->args[!side];
+		*mask_ret = mask;
+		*inverted_ret = inverted;
+		return true;
+	}
+	return false;
+}
+
+/* (x & (a > b)) | (y & ~(a > b)) with {x, y} = {a, b}: how SSE2 spells max and min. */
+static ir_ref or_of_masked(struct ir *ir, ir_ref a, ir_ref b)
+{
+	ir_ref x, y, mask, other;
+	bool first, second;
+	if (!is_masked(ir, a, &x, &mask, &first) || !is_masked(ir, b, &y, &other, &second) ||
+	    mask != other || first == second)
+		return IR_NONE;
+	const struct ir_node greater = *at(ir, mask);
+	ir_ref kept = first ? y : x, left = first ? x : y;
+	if (kept == greater.args[0] && left == greater.args[1])
+		return ir_lanes(ir, IR_MAXS, greater.lane, kept, left);
+	if (kept == greater.args[1] && left == greater.args[0])
+		return ir_lanes(ir, IR_MINS, greater.lane, kept, left);
+	return IR_NONE;
+}
+
 static ir_ref rule_or(struct ir *ir, const struct ir_node *node)
 {
 	ir_ref a = node->args[0], b = node->args[1];
@@ -177,7 +215,8 @@ static ir_ref rule_or(struct ir *ir, const struct ir_node *node)
 		return b;
 	if (node->width == 1)
 		return or_of_conditions(ir, a, b);
-	return or_of_selections(ir, a, b);
+	ir_ref selected = node->width == 64 ? or_of_masked(ir, a, b) : IR_NONE;
+	return selected ? selected : or_of_selections(ir, a, b);
 }
 
 static ir_ref rule_xor(struct ir *ir, const struct ir_node *node)

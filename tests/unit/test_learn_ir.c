@@ -176,6 +176,14 @@ static void compilers_idioms(void **state)
 	ir_ref low = ir_extract(ir, ir_binary(ir, IR_ADD, x, y), 0, 8);
 	assert_int_equal(ir_get(ir, low)->op, IR_ADD);
 	assert_int_equal(ir_width(ir, low), 8);
+	/* max and min as SSE2 has them */
+	ir_ref more = ir_lanes(ir, IR_MASKGT, 32, x, y);
+	ir_ref max = ir_binary(ir, IR_OR, ir_binary(ir, IR_AND, x, more),
+			       ir_binary(ir, IR_AND, ir_not(ir, more), y));
+	assert_int_equal(max, ir_lanes(ir, IR_MAXS, 32, x, y));
+	ir_ref min = ir_binary(ir, IR_OR, ir_binary(ir, IR_AND, y, more),
+			       ir_binary(ir, IR_AND, ir_not(ir, more), x));
+	assert_int_equal(min, ir_lanes(ir, IR_MINS, 32, y, x));
 	ir_destroy(ir);
 }
 
