@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -128,16 +129,9 @@ struct error *bench_guest_run(struct bench_guest *guest, const char *line, const
 
 double bench_guest_cpu(const struct bench_guest *guest)
 {
-	char path[64], *text = NULL;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)vm_pid(guest->vm));
-	struct error *err = proc_read_file(path, 4096, &text, NULL);
-	error_destroy(err);
-	const char *at = text ? strrchr(text, ')') : NULL;
-	for (int field = 2; at && field < 14; field++)
-		at = strchr(at + 1, ' ');
-	unsigned long long user = 0, system = 0;
-	if (at)
-		sscanf(at, "%llu %llu", &user, &system);
-	free(text);
-	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+	clockid_t clock;
+	struct timespec used;
+	if (clock_getcpuclockid(vm_pid(guest->vm), &clock) || clock_gettime(clock, &used))
+		return 0;
+	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }

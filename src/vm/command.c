@@ -215,7 +215,7 @@ static struct error *check_spec(const struct vm_spec *spec)
 		return error_create(ERR_USAGE, "--initrd and --append need --kernel");
 	if (spec->uefi && (is_microvm(spec) || spec->is_i386))
 		return error_create(ERR_USAGE, "--uefi needs a 64-bit q35 machine");
-	if (is_microvm(spec) && (spec->iso || (disks && !spec->kernel)))
+	if (is_microvm(spec) && !spec->restore && (spec->iso || (disks && !spec->kernel)))
 		return error_create(ERR_USAGE,
 				    "a microvm boots a kernel, not a disk or an ISO");
 	if (is_microvm(spec) && spec->screen)

@@ -391,6 +391,11 @@ _Noreturn static void finish(struct keeper *keeper)
 	else
 		last_words(keeper, words, sizeof(words));
 	isolation_leave(keeper->params->isolation);
+	/* Whoever sees that nothing is left of the VM may use its images. */
+	for (size_t i = 0; i < keeper->params->n_images; i++) {
+		close(keeper->params->images[i].fd);
+		close(keeper->params->images[i].read_fd);
+	}
 	state_remove(keeper->name);
 	report(keeper, json_pack("{s:s, s:s, s:b}", "event", "ended", "reason", words,
 				 "panicked", keeper->panicked));

@@ -198,7 +198,9 @@ struct error *warm_start(const struct vm_spec *spec, struct vm_start **ret)
 {
 	AUTO(own_free) char *path = NULL;
 	TRY(check(spec));
-	TRY(find_or_make(spec, &path));
+	struct vm_spec made_of = *spec;
+	made_of.cpu_percent = 0; /* a limit is for the guest, not for its copy's boot */
+	TRY(find_or_make(&made_of, &path));
 	struct vm_spec copy = *spec;
 	copy.kernel = copy.initrd = copy.append = NULL; /* they are in its memory */
 	copy.restore = path;

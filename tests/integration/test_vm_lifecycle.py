@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from vm_helper import (GLASSBOX, GUEST, PROGRAMS, Qmp, answer, demo_vm, fails, glassbox, kill, nothing_left, process_alive,
+from vm_helper import (GLASSBOX, GUEST, PROGRAMS, Qmp, answer, console, demo_vm, fails, glassbox, kill, nothing_left, process_alive,
                        shm_files, state_dir, unique, wait_until)
 
 pytestmark = pytest.mark.skipif(not GUEST.exists(), reason='no demo guest; tools/guest makes it')
@@ -65,15 +65,6 @@ def test_kernel_panic_is_told():
     with demo_vm('panic', '--append', 'console=ttyS0 quiet panic=0 cryptomgr.notests') as vm:
         console(vm['name'], 'echo c > /proc/sysrq-trigger')
         assert wait_until(lambda: answer('status', vm['name'])['state'] == 'panicked', 30)
-
-
-def console(name, line):
-    import socket
-    with socket.socket(socket.AF_UNIX) as s:
-        s.connect(str(state_dir(name) / 'console.sock'))
-        time.sleep(0.3)
-        s.sendall(line.encode() + b'\n')
-        time.sleep(0.3)
 
 
 def test_qemu_told_to_end_leaves_nothing():
@@ -287,7 +278,8 @@ def test_a_dump_is_consistent_and_readable(tmp_path):
     assert {p['pid'] for p in answer('ps', '--file', tmp_path / 'raw') if not p['kthread']} == live
 
 
-@pytest.mark.parametrize('source,rounds', [('protect', 100), ('hash', 25)])
+@pytest.mark.parametrize('source,rounds', [('protect', 100), ('hash', 25), pytest.param('protect', 500, marks=pytest.mark.full),
+                                           pytest.param('hash', 300, marks=pytest.mark.full)])
 def test_no_written_page_is_missed(source, rounds):
     with demo_vm('dirty') as vm:
         if source == 'protect' and not answer('status', vm['name'])['dirty_source'].startswith('write-protect'):

@@ -137,6 +137,15 @@ class Qmp:
         self.socket.close()
 
 
+def console(name, line):
+    """Types a line at the guest's shell."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(state_dir(name) / 'console.sock'))
+        time.sleep(0.3)
+        s.sendall(line.encode() + b'\n')
+        time.sleep(0.3)
+
+
 def kill(pid, number=signal.SIGKILL):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
