@@ -20,6 +20,7 @@
 enum {
 	FRAMES = 41, /* drawn for a median */
 	CAMERAS = 60, /* looked from for the worst view */
+	WARM_MS = 250,
 	MADE_UP_BYTES = 64 << 20,
 };
 
@@ -149,22 +150,25 @@ static double now_ms(bool of_process)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-/* Median GPU milliseconds of a view, drawn without pauses: a GPU that waits between frames
- * lowers its clock. The first batches are for the clock to rise. */
+/* GPU milliseconds of a view, drawn without pauses: a GPU that waits between frames lowers its
+ * clock, and takes a while to raise it again. So batches are drawn for WARM_MS and the least of
+ * their medians counts. */
 static struct error *time_on_gpu(struct viz_bench *bench, const struct viz_view *view,
 				 double *ret)
 {
-	double took[VIZ_TIMES_MAX];
-	uint64_t ns[VIZ_TIMES_MAX];
-	double start = now_ms(false);
+	double start = now_ms(false), best = 1e9;
 	do {
+		uint64_t ns[VIZ_TIMES_MAX];
+		double took[VIZ_TIMES_MAX];
 		TRY(viz_render_times(viz_frames_renderer(bench->frames),
 				     viz_frames_scene(bench->frames, 0), view, VIZ_TIMES_MAX,
 				     ns));
-	} while (now_ms(false) - start < 150);
-	for (unsigned i = 0; i < VIZ_TIMES_MAX; i++)
-		took[i] = (double)ns[i] / 1e6;
-	*ret = bench_percentile(took, VIZ_TIMES_MAX, 50);
+		for (unsigned i = 0; i < VIZ_TIMES_MAX; i++)
+			took[i] = (double)ns[i] / 1e6;
+		double median = bench_percentile(took, VIZ_TIMES_MAX, 50);
+		best = median < best ? median : best;
+	} while (now_ms(false) - start < WARM_MS);
+	*ret = best;
 	return NULL;
 }
 

@@ -1,7 +1,6 @@
 /* `render`: a picture of a guest's memory, drawn without a window. */
 #include "box/calls.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +8,9 @@
 
 #include "base/error.h"
 #include "base/phys_mem.h"
-#include "box/focus.h"
 #include "box/guest_call.h"
 #include "box/picture_text.h"
+#include "box/render_request.h"
 #include "box/scene_label.h"
 #include "box/target.h"
 #include "gpu/device.h"
@@ -21,19 +20,7 @@
 #include "viz/picture.h"
 #include "viz/scene.h"
 
-enum { TURNTABLE_MAX = 3600, TURN_MS = 80, SERVED_MAX = 2048 };
-
-/* What the person asked for, checked. */
-struct request {
-	const char *path; /* NULL: the picture goes into the answer */
-	uint32_t width, height, mode, turntable;
-	const char *camera, *focus_text;
-	json_t *focus; /* [{start, end}] or NULL; owned */
-	float explode, opacity;
-	float slice[3][2];
-	bool smooth; /* four samples for a pixel */
-	bool has_text; /* a caption, a legend, names */
-};
+enum { TURN_MS = 80 };
 
 /* One memory in the picture. */
 struct part {
@@ -45,7 +32,7 @@ struct part {
 /* A picture being made. */
 struct work {
 	struct call_context *context;
-	struct request request;
+	struct render_request request;
 	struct part parts[VIZ_MAP_MAX];
 	unsigned n_parts;
 	struct viz_frames *frames;
@@ -55,109 +42,6 @@ struct work {
 	uint64_t gpu_ns;
 	json_t *png; /* owned; of an answer without a file */
 };
-
-static struct error *read_size(const char *text, struct request *request)
-{
-	unsigned width = 0, height = 0;
-	char rest;
-	request->width = 1280;
-	request->height = 720;
-	if (!text)
-		return NULL;
-	if (sscanf(text, "%5ux%5u%c", &width, &height, &rest) != 2 || width < 16 ||
-	    height < 16 || width > 8192 || height > 8192)
-		return error_create(ERR_USAGE,
-				    "size must be WIDTHxHEIGHT, 16 to 8192 each, not '%s'",
-				    text);
-	request->width = width;
-	request->height = height;
-	return NULL;
-}
-
-static uint32_t mode_number(const char *name)
-{
-	for (uint32_t i = 0; name && viz_mode_names[i]; i++)
-		if (!strcmp(viz_mode_names[i], name))
-			return i;
-	return VIZ_MODE_KIND;
-}
-
-/* "0x1000" is the page there, "0x1000-0x5000" a range, "pid:1" and the like what focus.h says.
- */
-static struct error *find_focus(struct call_context *context, const char *text, json_t **ret)
-{
-	if (!text)
-		return NULL;
-	if (strchr(text, ':'))
-		return focus_ranges(context, text, ret);
-	char *end = NULL;
-	errno = 0;
-	uint64_t first = strtoull(text, &end, 0), last = first + PHYS_PAGE_SIZE;
-	if (end != text && *end == '-')
-		last = strtoull(end + 1, &end, 0);
-	if (errno || end == text || *end || *text == '-' || last <= first)
-		return error_create(ERR_USAGE,
-				    "focus must be an address, a range such as "
-				    "0x1000000-0x1200000, or a word such as pid:1, not '%s'",
-				    text);
-	*ret = json_pack("[{s:o, s:o}]", "start", call_hex(first), "end", call_hex(last));
-	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for a focus");
-}
-
-/* A number of 0 to 100 as a fraction. */
-static struct error *read_percent(struct call_context *context, const char *name,
-				  uint64_t otherwise, float *ret)
-{
-	uint64_t percent = call_integer(context, name, otherwise);
-	if (percent > 100)
-		return error_create(ERR_USAGE, "%s must be 0 to 100", name);
-	*ret = (float)percent / 100;
-	return NULL;
-}
-
-/* A turntable is one animated file, or numbered ones. */
-static struct error *read_turntable(struct call_context *context, struct request *request)
-{
-	uint64_t pictures = call_integer(context, "turntable", 0);
-	if (pictures > TURNTABLE_MAX)
-		return error_create(ERR_USAGE, "turntable must be at most %d pictures",
-				    TURNTABLE_MAX);
-	request->turntable = (uint32_t)pictures;
-	return NULL;
-}
-
-static struct error *read_slice(struct call_context *context, struct request *request)
-{
-	const char *text = call_string(context, "slice");
-	for (unsigned axis = 0; axis < 3; axis++)
-		request->slice[axis][1] = 1;
-	if (text && !viz_slice_parse(text, request->slice))
-		return error_create(ERR_USAGE,
-				    "slice must be X-X,Y-Y,Z-Z in percent, such as "
-				    "0-100,0-50,0-100, not '%s'",
-				    text);
-	return NULL;
-}
-
-static struct error *read_request(struct call_context *context, struct request *request)
-{
-	*request = (struct request){ .path = call_string(context, "output"),
-				     .camera = call_string(context, "camera"),
-				     .focus_text = call_string(context, "focus") };
-	TRY(read_size(call_string(context, "size"), request));
-	TRY(read_percent(context, "explode", 0, &request->explode));
-	TRY(read_percent(context, "opacity", 100, &request->opacity));
-	TRY(read_slice(context, request));
-	if (!request->path && (request->width > SERVED_MAX || request->height > SERVED_MAX))
-		return error_create(
-			ERR_USAGE, "a picture in the answer is at most %d pixels wide and high",
-			SERVED_MAX);
-	request->mode = mode_number(call_string(context, "mode"));
-	request->smooth = !call_bool(context, "fast");
-	request->has_text =
-		!call_bool(context, "plain") && request->width >= 400 && request->height >= 240;
-	return read_turntable(context, request);
-}
 
 /* --- the memories --- */
 
@@ -177,6 +61,13 @@ static struct error *open_pixel_cpu(struct target *of, struct part *part)
 	return target_open(&(struct target_params){ .file = path }, &part->target);
 }
 
+/* Of a dump the name without its folders. */
+static void name_part(struct part *part)
+{
+	const char *name = target_name(part->target), *slash = strrchr(name, '/');
+	snprintf(part->name, sizeof(part->name), "%.60s", slash ? slash + 1 : name);
+}
+
 static struct error *add_part(struct work *work, const char *name)
 {
 	if (work->n_parts == VIZ_MAP_MAX)
@@ -192,7 +83,7 @@ static struct error *add_part(struct work *work, const char *name)
 		TRY(target_open(&(struct target_params){ .vm = is_file ? NULL : name,
 							 .file = is_file ? name : NULL },
 				&part->target));
-		snprintf(part->name, sizeof(part->name), "%.60s", target_name(part->target));
+		name_part(part);
 	}
 	work->n_parts++;
 	return NULL;
@@ -203,7 +94,7 @@ static struct error *open_parts(struct work *work)
 	struct part *first = &work->parts[0];
 	const json_t *with = json_object_get(work->context->args, "with");
 	first->target = work->context->target;
-	snprintf(first->name, sizeof(first->name), "%.60s", target_name(first->target));
+	name_part(first);
 	work->n_parts = 1;
 	for (size_t i = 0; i < json_array_size(with); i++)
 		TRY(add_part(work, json_string_value(json_array_get(with, i))));
@@ -233,7 +124,7 @@ static void work_deinit(struct work *work)
 	viz_frames_destroy(work->frames);
 	for (unsigned i = 1; i < work->n_parts; i++)
 		target_destroy(work->parts[i].target);
-	json_decref(work->request.focus);
+	render_request_deinit(&work->request);
 	json_decref(work->png);
 }
 
@@ -285,7 +176,7 @@ static struct viz_bounds bounds_of_part(struct work *work, unsigned i)
 /* Fits the camera to the focus; to all data of one memory; to all addresses of several. */
 static struct error *fit(struct work *work)
 {
-	const struct request *request = &work->request;
+	const struct render_request *request = &work->request;
 	float aspect = (float)request->width / (float)request->height;
 	struct viz_margins margins = { 0.05f, 0.05f, 0.05f, 0.05f };
 	struct viz_bounds boxes[VIZ_MAP_MAX];
@@ -310,7 +201,7 @@ static struct error *fit(struct work *work)
 
 static struct error *aim(struct work *work)
 {
-	const struct request *request = &work->request;
+	const struct render_request *request = &work->request;
 	struct viz_camera asked = { .distance = 1 };
 	uint32_t factor = request->smooth ? 2 : 1;
 	viz_view_init(&work->view, request->width * factor, request->height * factor);
@@ -329,6 +220,7 @@ static struct error *aim(struct work *work)
 	work->view.explode = request->explode;
 	work->view.opacity = fmaxf(request->opacity, 0.01f);
 	work->view.mode = request->mode;
+	work->view.sphere = request->sphere;
 	/* One memory is cut as it lies; of several each would need a cut of its own. */
 	if (work->n_parts == 1) {
 		unsigned order = viz_scene_order(viz_frames_scene(work->frames, 0));
@@ -366,30 +258,33 @@ static void write_title(struct work *work)
 		snprintf(title, size, "%u memories", work->n_parts);
 }
 
-/* What a memory consists of; and a frame around its addresses when there are several. */
-static void write_part(struct work *work, unsigned i)
+/* Several memories get a frame and a name each; then comes what they consist of. */
+static void write_parts(struct work *work)
 {
 	struct viz_map map = viz_frames_map(work->frames, work->request.explode);
-	const struct viz_scene *scene = viz_frames_scene(work->frames, i);
-	float origin[3];
-	viz_map_origin(&map, i, origin);
-	if (work->n_parts > 1) {
+	for (unsigned i = 0; i < work->n_parts && work->n_parts > 1; i++) {
 		struct viz_bounds box = bounds_of_part(work, i);
 		picture_text_mark(&work->text, work->parts[i].name, 0x8fa3bf, &box);
 	}
-	if (!i || !work->request.focus)
-		picture_text_scene(&work->text, &work->parts[i].label, scene,
-				   work->request.explode, origin);
+	for (unsigned i = 0; i < work->n_parts; i++) {
+		float origin[3];
+		viz_map_origin(&map, i, origin);
+		if (!i || !work->request.focus)
+			picture_text_scene(&work->text, &work->parts[i].label,
+					   viz_frames_scene(work->frames, i),
+					   work->request.explode, origin);
+	}
 }
 
 static void write_text(struct work *work)
 {
+	enum { MARKS = 8 };
 	work->text.mode = work->request.mode;
 	work->text.only_selected = work->request.focus;
+	work->text.marks_of_scene = MARKS / work->n_parts;
 	write_title(work);
 	write_sizes(work);
-	for (unsigned i = 0; i < work->n_parts; i++)
-		write_part(work, i);
+	write_parts(work);
 }
 
 /* --- drawing --- */
@@ -449,7 +344,7 @@ static struct error *draw_one(struct work *work)
 }
 
 /* The numbered file of a turntable, or the next picture of its animation. */
-static struct error *keep(const struct request *request, uint32_t i,
+static struct error *keep(const struct render_request *request, uint32_t i,
 			  struct viz_animation *animation, const struct viz_picture *picture)
 {
 	AUTO(own_free) char *path = NULL;
@@ -461,7 +356,7 @@ static struct error *keep(const struct request *request, uint32_t i,
 
 static struct error *draw_turntable(struct work *work)
 {
-	const struct request *request = &work->request;
+	const struct render_request *request = &work->request;
 	AUTO(own_viz_animation) struct viz_animation *animation = NULL;
 	if (!strchr(request->path, '%'))
 		TRY(viz_animation_create(request->path, request->turntable, TURN_MS,
@@ -495,7 +390,7 @@ static json_t *legend(const struct scene_label *label)
 
 static struct error *describe(struct work *work, json_t **ret)
 {
-	const struct request *request = &work->request;
+	const struct render_request *request = &work->request;
 	const struct scene_label *label = &work->parts[0].label;
 	struct viz_scene_stats stats;
 	viz_scene_stats(viz_frames_scene(work->frames, 0), &stats);
@@ -518,9 +413,8 @@ static struct error *describe(struct work *work, json_t **ret)
 static struct error *render_run(struct call_context *context, json_t **ret)
 {
 	AUTO(work_deinit) struct work work = { .context = context };
-	struct request *request = &work.request;
-	TRY(read_request(context, request));
-	TRY(find_focus(context, request->focus_text, &request->focus));
+	const struct render_request *request = &work.request;
+	TRY(render_request_read(context, &work.request));
 	TRY(open_parts(&work));
 	TRY(open_frames(&work));
 	TRY(aim(&work));
@@ -547,6 +441,8 @@ static const struct call_param render_params[] = {
 	{ "opacity", CALL_INTEGER, .placeholder = "PERCENT", .help = "less than 100: x-ray" },
 	{ "slice", CALL_STRING, .placeholder = "X-X,Y-Y,Z-Z",
 	  .help = "keep this part, in percent of the cube's side" },
+	{ "sphere", CALL_STRING, .placeholder = "X,Y,Z,R",
+	  .help = "cut out a sphere of voxels; R below 0: keep only that" },
 	{ "with", CALL_STRING, .repeated = true, .placeholder = "VM",
 	  .help = "another VM beside it, a dump (with a / in its name), or pixel-cpu: what the "
 		  "VM "

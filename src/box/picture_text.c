@@ -12,7 +12,7 @@
 #include "viz/picture.h"
 #include "viz/scene.h"
 
-enum { LEGEND_ROWS = 14, MARKS_OF_SCENE = 7, RUN_GAP = 16 };
+enum { LEGEND_ROWS = 14, RUN_GAP = 16 };
 static const uint32_t ink = 0xe8edf4, pale_ink = 0x9aa7b8;
 
 void picture_text_mark(struct picture_text *text, const char *words, uint32_t rgb,
@@ -113,7 +113,7 @@ void picture_text_scene(struct picture_text *text, const struct scene_label *lab
 		data++;
 		follow(&runs[by_owner ? attributes >> 8 & 63 : attributes & 31], frame);
 	}
-	for (unsigned marks = text->only_selected ? MARKS_OF_SCENE : 0;;) {
+	for (unsigned marks = text->only_selected ? text->marks_of_scene : 0;;) {
 		unsigned best = 0;
 		const char *words;
 		uint32_t rgb;
@@ -123,7 +123,7 @@ void picture_text_scene(struct picture_text *text, const struct scene_label *lab
 			return;
 		if (name_group(label, by_owner, best, &words, &rgb)) {
 			add_row(text, words, rgb, runs[best].all);
-			if (marks < MARKS_OF_SCENE &&
+			if (marks < text->marks_of_scene &&
 			    deserves_mark(by_owner, best, &runs[best], data)) {
 				mark_group(text, scene, &runs[best], words, rgb, explode,
 					   origin);

@@ -33,6 +33,7 @@ struct picture_text {
 	char title[PICTURE_TEXT_BYTES], subtitle[2 * PICTURE_TEXT_BYTES];
 	uint32_t mode; /* enum viz_mode */
 	bool only_selected; /* the legend is of selected pages, and they alone are marked */
+	unsigned marks_of_scene; /* at most */
 	struct picture_row rows[PICTURE_ROWS_MAX]; /* the largest of them are shown */
 	unsigned n_rows;
 	struct picture_mark marks[PICTURE_MARKS_MAX];

@@ -64,14 +64,7 @@ static struct error *read_slice(const char *text, struct picture_query *query)
 
 static struct error *read_sphere(const char *text, struct picture_query *query)
 {
-	char rest;
-	struct viz_vec *s = &query->sphere;
-	if (!*text)
-		return NULL;
-	bool ok = sscanf(text, "%f,%f,%f,%f%c", &s->x, &s->y, &s->z, &s->w, &rest) == 4 &&
-		  fabsf(s->x) < 1e7f && fabsf(s->y) < 1e7f && fabsf(s->z) < 1e7f &&
-		  fabsf(s->w) < 1e7f;
-	return ok ? NULL : bad("sphere", text);
+	return !*text || viz_sphere_parse(text, &query->sphere) ? NULL : bad("sphere", text);
 }
 
 /* Unknown names are left out: the page may know newer ones. */

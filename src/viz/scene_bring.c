@@ -206,6 +206,26 @@ static struct error *source_page(struct viz_scene *scene, uint64_t gpa, uint32_t
 	return NULL;
 }
 
+/* The bytes of a page, read once: in place where they are imported, else in `copy`. */
+static const uint8_t *page_bytes(struct viz_scene *scene, struct phys_mem *mem, uint64_t gpa,
+				 uint8_t copy[PHYS_PAGE_SIZE])
+{
+	const uint8_t *bytes = NULL;
+	if (scene->source == VIZ_SOURCE_IMPORT)
+		bytes = phys_mem_at(mem, gpa, PHYS_PAGE_SIZE);
+	if (!bytes && !phys_mem_read(mem, gpa, copy, PHYS_PAGE_SIZE))
+		memset(copy, 0, PHYS_PAGE_SIZE);
+	return bytes ? bytes : copy;
+}
+
+/* Staging memory is often not cached: it is written once and never read here. */
+static void stage_page(struct viz_scene *scene, uint32_t source, const uint8_t *bytes)
+{
+	uint8_t *room = gpu_buffer_map(lane_of(scene)->staging);
+	if (scene->source != VIZ_SOURCE_IMPORT)
+		memcpy(room + (size_t)source * PHYS_PAGE_SIZE, bytes, PHYS_PAGE_SIZE);
+}
+
 static struct error *bring_page(struct viz_scene *scene, struct phys_mem *mem, uint64_t frame,
 				uint32_t now)
 {
@@ -213,19 +233,9 @@ static struct error *bring_page(struct viz_scene *scene, struct phys_mem *mem, u
 		TRY(scene_send_list(scene));
 	uint64_t gpa = frame * PHYS_PAGE_SIZE;
 	uint32_t source;
-	TRY(source_page(scene, gpa, &source));
 	uint8_t copy[PHYS_PAGE_SIZE];
-	uint8_t *room = copy;
-	if (scene->source != VIZ_SOURCE_IMPORT)
-		room = (uint8_t *)gpu_buffer_map(lane_of(scene)->staging) +
-		       (size_t)source * PHYS_PAGE_SIZE;
-	const uint8_t *bytes =
-		scene->source == VIZ_SOURCE_IMPORT ? phys_mem_at(mem, gpa, sizeof(copy)) : NULL;
-	if (!bytes) {
-		if (!phys_mem_read(mem, gpa, room, sizeof(copy)))
-			memset(room, 0, sizeof(copy));
-		bytes = room;
-	}
+	TRY(source_page(scene, gpa, &source));
+	const uint8_t *bytes = page_bytes(scene, mem, gpa, copy);
 	bool has_data = !is_zero_page(bytes);
 	struct scene_page *page = &scene->mirror[frame];
 	if (!has_data && !(page->attributes & VIZ_PAGE_DATA))
@@ -233,6 +243,8 @@ static struct error *bring_page(struct viz_scene *scene, struct phys_mem *mem, u
 	settle_page(scene, frame, has_data);
 	if (now)
 		page->written = now;
+	if (has_data)
+		stage_page(scene, source, bytes);
 	scene->stats.last_bytes += has_data ? PHYS_PAGE_SIZE : 0;
 	return scene_add_change(scene, &(struct change){ .page = (uint32_t)frame,
 							 .slot = page->slot,

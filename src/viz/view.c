@@ -178,6 +178,18 @@ void viz_view_slice(struct viz_view *view, const float slice[3][2], float side)
 					    slice[2][1] * side, 0 };
 }
 
+bool viz_sphere_parse(const char *text, struct viz_vec *ret)
+{
+	struct viz_vec at;
+	char rest;
+	if (sscanf(text, "%f,%f,%f,%f%c", &at.x, &at.y, &at.z, &at.w, &rest) != 4 ||
+	    !(fabsf(at.x) < 1e6f && fabsf(at.y) < 1e6f && fabsf(at.z) < 1e6f &&
+	      fabsf(at.w) < 1e6f))
+		return false;
+	*ret = at;
+	return true;
+}
+
 bool viz_view_project(const struct viz_view *view, const float point[3], float ret[3])
 {
 	float at[3] = { point[0] - view->eye.x, point[1] - view->eye.y,

@@ -104,6 +104,9 @@ bool viz_slice_parse(const char *text, float ret[3][2]);
 /* Keeps only that part of a volume with this side. */
 void viz_view_slice(struct viz_view *view, const float slice[3][2], float side);
 
+/* Reads "X,Y,Z,RADIUS" in voxels; a radius below 0 keeps the inside. */
+bool viz_sphere_parse(const char *text, struct viz_vec *ret);
+
 /* Where a point appears: pixels in x and y, distance along the ray in z. False: behind the eye.
  */
 bool viz_view_project(const struct viz_view *view, const float point[3], float ret[3]);
