@@ -71,27 +71,87 @@ static float dot(struct viz_vec a, const float b[3])
 	return a.x * b[0] + a.y * b[1] + a.z * b[2];
 }
 
-/* The largest of (back + across / k) over all corners, for both directions of an axis. */
+/* What a camera is to show, in its own directions, and how much of a picture's half width and
+ * height (as tangents) each side may take. */
+struct fitting {
+	const struct viz_bounds *boxes;
+	size_t n;
+	struct viz_vec right, up, back;
+	float k[4]; /* left, right, up, down */
+};
+
+/* Calls see with every corner: along right, up and back. */
+static void each_corner(const struct fitting *fitting,
+			void (*see)(void *user, const float at[3]), void *user)
+{
+	for (size_t box = 0; box < 8 * fitting->n; box++) {
+		const struct viz_bounds *bounds = &fitting->boxes[box / 8];
+		float p[3];
+		for (unsigned i = 0; i < 3; i++)
+			p[i] = box >> i & 1 ? bounds->high[i] : bounds->low[i];
+		see(user, (float[]){ dot(fitting->right, p), dot(fitting->up, p),
+				     dot(fitting->back, p) });
+	}
+}
+
+/* The largest of (back + across / k) over all corners, for both directions of each axis. */
 struct reach {
-	float right, left, up, down;
+	const float *k;
+	float left, right, up, down;
 	float nearest, farthest; /* along back */
 };
 
-static void reach_corner(struct reach *reach, const struct viz_view *view, const float at[3],
-			 const float k[4])
+static void see_reach(void *user, const float at[3])
 {
-	float back = -dot(view->forward, at), x = dot(view->right, at), y = dot(view->up, at);
-	reach->right = fmaxf(reach->right, back + x / k[1]);
-	reach->left = fmaxf(reach->left, back - x / k[0]);
-	reach->up = fmaxf(reach->up, back + y / k[2]);
-	reach->down = fmaxf(reach->down, back - y / k[3]);
-	reach->nearest = fmaxf(reach->nearest, back);
-	reach->farthest = fminf(reach->farthest, back);
+	struct reach *reach = user;
+	const float *k = reach->k;
+	reach->left = fmaxf(reach->left, at[2] - at[0] / k[0]);
+	reach->right = fmaxf(reach->right, at[2] + at[0] / k[1]);
+	reach->up = fmaxf(reach->up, at[2] + at[1] / k[2]);
+	reach->down = fmaxf(reach->down, at[2] - at[1] / k[3]);
+	reach->nearest = fmaxf(reach->nearest, at[2]);
+	reach->farthest = fminf(reach->farthest, at[2]);
+}
+
+/* How far corners reach on the screen to either side of an axis, as parts of what they may. */
+struct extent {
+	float from, distance; /* of the eye, along the axis and back */
+	float k_low, k_high;
+	unsigned axis;
+	float low, high;
+};
+
+static void see_extent(void *user, const float at[3])
+{
+	struct extent *extent = user;
+	float across =
+		(at[extent->axis] - extent->from) / fmaxf(extent->distance - at[2], 1e-3f);
+	extent->low = fmaxf(extent->low, -across / extent->k_low);
+	extent->high = fmaxf(extent->high, across / extent->k_high);
+}
+
+/* Where the eye must be along an axis for both sides to have as much room left. */
+static float centre(const struct fitting *fitting, unsigned axis, float from, float distance,
+		    float span)
+{
+	for (float step = span; step > span / 4096; step /= 2) {
+		struct extent extent = { .from = from,
+					 .distance = distance,
+					 .k_low = fitting->k[axis ? 3 : 0],
+					 .k_high = fitting->k[axis ? 2 : 1],
+					 .axis = axis,
+					 .low = -1e9f,
+					 .high = -1e9f };
+		each_corner(fitting, see_extent, &extent);
+		from += extent.high > extent.low ? step : -step;
+	}
+	return from;
 }
 
 /* A corner lies inside the picture if on each side its way across is at most k times its depth.
  * With the eye at (x, y, d) along right, up and back this asks d >= right - x / k[1], d >= left
- * + x / k[0] and likewise for y: the least d is where two of them meet. */
+ * + x / k[0] and likewise for y: the least d is where two of them meet. Then the axis that has
+ * room is centred. */
 void viz_camera_fit(struct viz_camera *camera, const struct viz_bounds *boxes, size_t n,
 		    float aspect, const struct viz_margins *margins)
 {
@@ -100,23 +160,27 @@ void viz_camera_fit(struct viz_camera *camera, const struct viz_bounds *boxes, s
 	margins = margins ? margins : &none;
 	viz_view_aim(&view, camera);
 	float half = view.eye.w;
-	const float k[4] = { half * aspect * (1 - margins->left),
-			     half * aspect * (1 - margins->right), half * (1 - margins->top),
-			     half * (1 - margins->bottom) };
-	struct reach reach = { -1e9f, -1e9f, -1e9f, -1e9f, -1e9f, 1e9f };
-	for (size_t box = 0; box < n; box++) {
-		for (unsigned corner = 0; corner < 8; corner++) {
-			float at[3];
-			for (unsigned i = 0; i < 3; i++)
-				at[i] = corner >> i & 1 ? boxes[box].high[i]
-							: boxes[box].low[i];
-			reach_corner(&reach, &view, at, k);
-		}
-	}
+	struct fitting fitting = {
+		boxes,
+		n,
+		view.right,
+		view.up,
+		scaled(view.forward, -1),
+		{ half * aspect * (1 - margins->left), half * aspect * (1 - margins->right),
+		  half * (1 - margins->top), half * (1 - margins->bottom) }
+	};
+	const float *k = fitting.k;
+	struct reach reach = { k, -1e9f, -1e9f, -1e9f, -1e9f, -1e9f, 1e9f };
+	each_corner(&fitting, see_reach, &reach);
 	float x = (reach.right - reach.left) / (1 / k[0] + 1 / k[1]);
 	float y = (reach.up - reach.down) / (1 / k[2] + 1 / k[3]);
-	float away = fmaxf(reach.right - x / k[1], reach.up - y / k[2]);
+	float for_width = reach.right - x / k[1], for_height = reach.up - y / k[2];
+	float away = fmaxf(for_width, for_height);
 	float middle = (reach.nearest + reach.farthest) / 2;
+	if (for_width > for_height)
+		y = centre(&fitting, 1, y, away, away - middle);
+	else
+		x = centre(&fitting, 0, x, away, away - middle);
 	camera->distance = fmaxf(away - middle, 1);
 	camera->target[0] = x * view.right.x + y * view.up.x - middle * view.forward.x;
 	camera->target[1] = x * view.right.y + y * view.up.y - middle * view.forward.y;
