@@ -189,8 +189,12 @@ static void show_hierarchies(struct cgroup_walk *w)
 		show_group(w, unified + root_group.offset, "/", 0);
 	}
 	struct guest_list list;
-	if (!guest_symbol(guest, "cgroup_roots", &roots) || !link.found)
+	if (!guest_symbol(guest, "cgroup_roots", &roots) || !link.found) {
+		guest_add_note(guest,
+			       "where this kernel lists its hierarchies of control groups "
+			       "is not known");
 		return;
+	}
 	guest_list_begin(&list, guest, roots, link, "control group hierarchies");
 	while (!w->ended && guest_list_next(&list, &root)) {
 		if (root == unified)

@@ -201,7 +201,7 @@ static void forget_attempt(struct guest *guest)
 	guest->btf_gpa = 0;
 	guest->types_failed = false;
 	guest->has_kallsyms = guest->has_delta = guest->has_kernel_space = false;
-	guest->symbols_failed = false;
+	guest->symbols_failed = guest->symbols_slid = false;
 	free(TAKE(guest->kallsyms_window));
 	*guest->banner = *guest->release = *guest->kaslr_source = 0;
 	for (size_t i = 0; i < guest->doubts.count; i++)
@@ -249,8 +249,11 @@ struct error *guest_discover(struct guest *guest)
 	}
 	if (count > 1)
 		guest_add_doubt(guest, "%zu VMCOREINFO pages found", count);
-	if (!good)
+	if (!good) {
 		good = shape_settle(guest);
+		if (good)
+			discover_slide(guest, guest->image_delta);
+	}
 	if (!good && !*guest->banner && !guest->has_kallsyms)
 		return error_hint(
 			error_create(ERR_NOT_FOUND, "no Linux kernel found in %llu MiB of RAM",

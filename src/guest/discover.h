@@ -24,6 +24,8 @@ bool discover_symbol(struct guest *guest, const char *name, uint64_t *gva_ret);
 /* discover_place.c: the claim of VMCOREINFO, then the agreement of all sources. */
 struct claim discover_claim_of_info(struct guest *guest);
 void discover_settle(struct guest *guest, const struct claim *info);
+/* Once the place is known: makes a pc-relative table one of virtual addresses. */
+void discover_slide(struct guest *guest, uint64_t delta);
 /* Before that, for symbols from a file: moves them to where this kernel lies. */
 void discover_settle_given(struct guest *guest);
 /* The banner's text, somewhere in the image that starts at gpa. */

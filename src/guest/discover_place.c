@@ -199,36 +199,19 @@ static void name_sources(struct guest *guest, bool info, bool symbols, bool tabl
 					       at ? ", " : "", names[i]);
 }
 
+void discover_slide(struct guest *guest, uint64_t delta)
+{
+	if (guest->symbols_slid || !guest->symbols || !guest->has_kallsyms ||
+	    guest->kallsyms.addressing != KALLSYMS_PC_RELATIVE)
+		return;
+	symtab_slide(guest->symbols, 0, UINT64_MAX, -delta);
+	guest->symbols_slid = true;
+}
+
 static void set_delta(struct guest *guest, uint64_t delta)
 {
 	guest->image_delta = delta;
 	guest->has_delta = true;
-}
-
-/* The table was expanded to physical addresses; now moves it to virtual ones. */
-static void settle_relative(struct guest *guest, const struct claim *info)
-{
-	uint64_t banner_gpa = 0;
-	bool has_text = discover_symbol(guest, "linux_banner", &banner_gpa) &&
-			guest_read_banner(guest, banner_gpa);
-	if (!has_text)
-		guest_add_doubt(guest, "kallsyms' linux_banner does not point to the banner");
-	struct claim tables = { 0 };
-	if (info->made && has_text &&
-	    page_tables_agree(guest, 0, banner_gpa - info->delta, banner_gpa))
-		tables = *info;
-	else if (has_text)
-		tables = claim_of_page_tables(guest, banner_gpa);
-	guest->has_kernel_space = tables.made;
-	if (info->made && tables.made && info->delta != tables.delta)
-		guest_add_doubt(guest, "VMCOREINFO and the page tables disagree where the "
-				       "kernel lies; the page tables are believed");
-	if (!tables.made && !info->made)
-		return;
-	set_delta(guest, tables.made ? tables.delta : info->delta);
-	symtab_slide(guest->symbols, 0, UINT64_MAX, -guest->image_delta);
-	bool info_agrees = info->made && info->delta == guest->image_delta;
-	name_sources(guest, info_agrees, has_text, tables.made);
 }
 
 static void settle_absolute(struct guest *guest, const struct claim *info)
@@ -258,6 +241,48 @@ static void settle_absolute(struct guest *guest, const struct claim *info)
 	if (!*guest->banner && discover_symbol(guest, "_stext", &gva))
 		discover_scan_for_banner(guest, gva + best.delta);
 	name_sources(guest, info_agrees, symbols.made, guest->has_kernel_space);
+}
+
+/* Without KALLSYMS_ALL the table has functions only. The start of text, physical in the table
+ * and virtual in VMCOREINFO, makes it a table of virtual addresses. */
+static bool settle_by_text(struct guest *guest, const struct claim *info)
+{
+	uint64_t physical, virtual;
+	if (!info->made || !symtab_find(guest->symbols, "_stext", &physical) ||
+	    !vmcoreinfo_hex(&guest->info, "SYMBOL(_stext)", &virtual) ||
+	    virtual + info->delta != physical)
+		return false;
+	discover_slide(guest, info->delta);
+	settle_absolute(guest, info);
+	return true;
+}
+
+/* The table was expanded to physical addresses; now moves it to virtual ones. */
+static void settle_relative(struct guest *guest, const struct claim *info)
+{
+	uint64_t banner_gpa = 0;
+	bool lists_banner = symtab_find(guest->symbols, "linux_banner", &banner_gpa);
+	if (!lists_banner && settle_by_text(guest, info))
+		return;
+	bool has_text = lists_banner && guest_read_banner(guest, banner_gpa);
+	if (lists_banner && !has_text)
+		guest_add_doubt(guest, "kallsyms' linux_banner does not point to the banner");
+	struct claim tables = { 0 };
+	if (info->made && has_text &&
+	    page_tables_agree(guest, 0, banner_gpa - info->delta, banner_gpa))
+		tables = *info;
+	else if (has_text)
+		tables = claim_of_page_tables(guest, banner_gpa);
+	guest->has_kernel_space = tables.made;
+	if (info->made && tables.made && info->delta != tables.delta)
+		guest_add_doubt(guest, "VMCOREINFO and the page tables disagree where the "
+				       "kernel lies; the page tables are believed");
+	if (!tables.made && !info->made)
+		return;
+	set_delta(guest, tables.made ? tables.delta : info->delta);
+	discover_slide(guest, guest->image_delta);
+	bool info_agrees = info->made && info->delta == guest->image_delta;
+	name_sources(guest, info_agrees, has_text, tables.made);
 }
 
 /* Symbols from a file are at the addresses the kernel was linked at. Where the banner is found

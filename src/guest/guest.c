@@ -9,6 +9,7 @@
 #include "guest/module_symbols.h"
 #include "guest/shape.h"
 #include "guest/symtab.h"
+#include "guest/unlisted.h"
 
 static struct error *open_into(struct guest *guest, struct guest_params *params)
 {
@@ -134,8 +135,15 @@ bool guest_symbol(struct guest *guest, const char *name, uint64_t *gva_ret)
 		return false;
 	if (is_new) {
 		struct symtab *table = guest_symtab(guest);
-		memo->found = (table && symtab_find(table, name, &memo->value)) ||
-			      guest_info_symbol(guest, name, &memo->value);
+		uint64_t gva = 0;
+		bool found = (table && symtab_find(table, name, &gva)) ||
+			     guest_info_symbol(guest, name, &gva) ||
+			     unlisted_find(guest, name, &gva);
+		/* The search may have added memos, which moves them. */
+		memo = guest_memo(guest, MEMO_SYMBOL, name, &is_new);
+		if (found)
+			memo->value = gva;
+		memo->found = memo->found || found;
 	}
 	if (memo->found)
 		*gva_ret = memo->value;

@@ -45,6 +45,7 @@ struct guest {
 	uint8_t *kallsyms_window; /* a copy of it, between finding and expanding */
 	struct symtab *symbols; /* NULL until expanded */
 	bool symbols_failed;
+	bool symbols_slid; /* a pc-relative table has been made one of virtual addresses */
 	struct module_symbols *module_symbols; /* of this question; NULL until asked for */
 
 	uint64_t btf_gpa; /* 0: none */

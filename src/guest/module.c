@@ -105,9 +105,13 @@ void guest_modules_each(struct guest *guest, guest_module_fn *visit, void *user)
 	struct guest_module module;
 	struct guest_list list;
 	uint64_t head, gva;
-	/* A kernel without loadable modules has no list of them. */
-	if (!guest_symbol(guest, "modules", &head) || !f.list.found)
+	if (!f.list.found || !guest_symbol(guest, "modules", &head)) {
+		/* A kernel without loadable modules has no list of them. */
+		if (f.list.found && guest_symbol(guest, "find_module", &head))
+			guest_add_note(guest,
+				       "where this kernel lists its modules is not known");
 		return;
+	}
 	guest_list_begin(&list, guest, head, f.list, "modules");
 	while (guest_list_next(&list, &gva)) {
 		read_one(guest, &f, gva, &module);

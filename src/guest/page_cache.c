@@ -67,8 +67,10 @@ void guest_page_cache_each(struct guest *guest, guest_cached_fn *visit, void *us
 	struct guest_list list;
 	uint64_t head, sb;
 	if (!guest_symbol(guest, "super_blocks", &head) || !w.inodes.found || !w.link.found ||
-	    !w.pages.found)
+	    !w.pages.found) {
+		guest_add_note(guest, "where this kernel lists its filesystems is not known");
 		return;
+	}
 	guest_list_begin(&list, guest, head, w.sb_link, "filesystems");
 	while (!w.ended && guest_list_next(&list, &sb))
 		show_filesystem(&w, sb);

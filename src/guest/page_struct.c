@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/error.h"
 #include "base/phys_mem.h"
 #include "guest/guest.h"
 #include "guest/space.h"
+#include "guest/task.h"
 
 /* page_type has had three forms. In the first two a page has a type when the bits of the base
  * are set and the bit of the type is clear; in the third the top byte is the type:
@@ -128,6 +130,34 @@ static void find_fields(struct page_layout *layout, struct guest *guest)
 		layout->flags.size_bytes = guest_word_bytes(guest);
 }
 
+/* A kernel that does not list the variable: the pages of a stack, of which both the address and
+ * the structures are known, tell where the array begins. */
+static bool base_by_stack(struct page_layout *layout, struct guest *guest)
+{
+	enum { KTHREADD = 2 };
+	struct field area = guest_field(guest, "task_struct.stack_vm_area");
+	struct field pages = guest_field(guest, "vm_struct.pages");
+	struct guest_task task;
+	uint64_t base[2] = { 0 };
+	struct error *err = guest_task_find(guest, KTHREADD, &task);
+	if (err || !area.found || !pages.found) {
+		error_destroy(err);
+		return false;
+	}
+	uint64_t stack = guest_load(guest, task.gva, guest_field(guest, "task_struct.stack"));
+	uint64_t list = guest_load(guest, guest_load(guest, task.gva, area), pages);
+	for (unsigned i = 0; i < 2; i++) {
+		struct guest_mapping mapping;
+		uint64_t gva = stack + i * (uint64_t)PHYS_PAGE_SIZE;
+		if (guest_space_walk(guest_kernel_space(guest), gva, &mapping) != GUEST_WALK_OK)
+			return false;
+		base[i] = guest_read_word(guest, list + i * layout->word_bytes) -
+			  mapping.gpa / PHYS_PAGE_SIZE * layout->struct_bytes;
+	}
+	layout->base_gva = base[0];
+	return base[0] == base[1] && guest_is_kernel_pointer(guest, base[0]);
+}
+
 /* Address of the structure of frame 0: a variable, a symbol's pointer, or the fixed place. */
 static bool find_base(struct page_layout *layout, struct guest *guest)
 {
@@ -140,6 +170,8 @@ static bool find_base(struct page_layout *layout, struct guest *guest)
 		layout->base_gva = guest_read_word(guest, symbol);
 		return guest_is_kernel_pointer(guest, layout->base_gva);
 	}
+	if (base_by_stack(layout, guest))
+		return true;
 	if (guest_word_bytes(guest) == 8) {
 		struct guest_summary summary;
 		guest_summary(guest, &summary);

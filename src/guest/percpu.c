@@ -48,6 +48,11 @@ int64_t guest_percpu_counter(struct guest *guest, uint64_t gva)
 		(int64_t)guest_load(guest, gva, guest_field(guest, "percpu_counter.count"));
 	uint64_t shares = guest_load(guest, gva, guest_field(guest, "percpu_counter.counters"));
 	unsigned ids = guest_cpu_ids(guest);
+	if (shares && !guest_is_kernel_pointer(guest, guest_percpu(guest, shares, 0))) {
+		guest_add_note(guest, "where this kernel keeps per-CPU data is not known: sums "
+				      "over CPUs are rough");
+		return sum;
+	}
 	for (unsigned cpu = 0; shares && cpu < ids && guest_step(guest); cpu++)
 		if (guest_cpu_possible(guest, cpu))
 			sum += (int32_t)guest_read_u32(guest, guest_percpu(guest, shares, cpu));

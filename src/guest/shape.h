@@ -53,7 +53,7 @@ void shape_infer_task(const struct shape *s, const struct shape_sample *sample);
 void shape_infer_memory(const struct shape *s, const struct shape_sample *sample);
 void shape_infer_files(const struct shape *s, const struct shape_sample *sample);
 /* The head of the list of modules, for a kernel with types that does not list the symbol. */
-bool shape_find_modules(struct guest *guest);
+bool shape_find_modules(struct guest *guest, uint64_t *ret);
 void shape_infer_modules(struct guest *guest);
 void shape_infer_log(struct guest *guest);
 #endif

@@ -12,12 +12,11 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "base/bytes.h"
-#include "guest/discover.h"
 #include "guest/inferred.h"
 #include "guest/internal.h"
-#include "guest/scan.h"
 #include "guest/shape.h"
+#include "guest/symtab.h"
+#include "guest/unlisted.h"
 
 enum {
 	MODULE_BYTES = 2048,
@@ -84,39 +83,14 @@ static bool ring_here(struct modules *m, uint64_t head)
 	return m->count > 0;
 }
 
-static bool look_for_head(void *user, uint64_t gpa, const uint8_t *bytes, size_t length)
+static bool is_ring(void *user, uint64_t head)
 {
-	struct modules *m = user;
-	for (size_t at = 0; at + 2 * m->word <= length; at += m->word) {
-		uint64_t next = m->word == 8 ? load_u64(bytes + at) : load_u32(bytes + at);
-		uint64_t here = gpa + at - m->guest->image_delta;
-		if (m->word == 4)
-			here &= UINT32_MAX;
-		if (next % ALIGN != m->word || !guest_is_kernel_pointer(m->guest, next) ||
-		    next == here || word_at(m, next + m->word) != here || !ring_here(m, here))
-			continue;
-		m->head = here;
-		return false;
-	}
-	return true;
+	return ring_here(user, head);
 }
 
 static bool find_head(struct modules *m)
 {
-	uint64_t start = 0;
-	if (guest_symbol(m->guest, "modules", &m->head))
-		return ring_here(m, m->head);
-	if (!guest_symbol(m->guest, "_stext", &start) &&
-	    !guest_symbol(m->guest, "init_task", &start))
-		return false;
-	uint64_t gpa = start + m->guest->image_delta;
-	if (m->word == 4)
-		gpa &= UINT32_MAX;
-	gpa = align_down(gpa, 4096);
-	uint64_t reach = NEAR_BYTES / 2;
-	scan_data(m->guest->mem, gpa > reach ? gpa - reach : 0, gpa + reach, 16, look_for_head,
-		  m);
-	return m->head != 0;
+	return unlisted_find_head(m->guest, is_ring, m, &m->head);
 }
 
 /* --- its memory ----------------------------------------------------------------------------
@@ -218,19 +192,21 @@ static void infer_users(const struct modules *m)
 	}
 }
 
-bool shape_find_modules(struct guest *guest)
+bool shape_find_modules(struct guest *guest, uint64_t *ret)
 {
 	struct modules m = { .guest = guest, .word = guest->word_bytes };
 	if (!find_head(&m))
 		return false;
-	inferred_add_symbol(guest, "modules", m.head);
+	*ret = m.head;
 	return true;
 }
 
 void shape_infer_modules(struct guest *guest)
 {
 	struct modules m = { .guest = guest, .word = guest->word_bytes };
-	if (!find_head(&m))
+	struct symtab *table = guest_symtab(guest);
+	bool listed = table && symtab_find(table, "modules", &m.head);
+	if (listed ? !ring_here(&m, m.head) : !find_head(&m))
 		return;
 	inferred_add_symbol(guest, "modules", m.head);
 	inferred_add(guest, "module.state", 0, 4);

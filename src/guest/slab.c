@@ -87,8 +87,10 @@ void guest_slabs_each(struct guest *guest, guest_slab_fn *visit, void *user)
 	struct slab_walk w = slab_walk(guest);
 	struct guest_list list;
 	uint64_t head, gva;
-	if (!guest_symbol(guest, "slab_caches", &head) || !w.list.found)
+	if (!guest_symbol(guest, "slab_caches", &head) || !w.list.found) {
+		guest_add_note(guest, "where this kernel lists its slab caches is not known");
 		return;
+	}
 	guest_list_begin(&list, guest, head, w.list, "slab caches");
 	while (guest_list_next(&list, &gva)) {
 		struct guest_slab_cache cache = { .gva = gva };

@@ -359,8 +359,10 @@ static void read_sock(struct guest *guest, uint64_t sk, struct guest_socket *ret
 static uint64_t sock_of_file(struct guest *guest, const struct guest_file *file)
 {
 	uint64_t operations;
-	if (!guest_symbol(guest, "socket_file_ops", &operations) ||
-	    guest_load(guest, file->gva, guest_need_field(guest, "file.f_op")) != operations)
+	if (guest_symbol(guest, "socket_file_ops", &operations)
+		    ? guest_load(guest, file->gva, guest_need_field(guest, "file.f_op")) !=
+			      operations
+		    : strcmp(file->type, "socket") != 0)
 		return 0;
 	uint64_t socket =
 		guest_load(guest, file->gva, guest_need_field(guest, "file.private_data"));

@@ -42,8 +42,10 @@ void guest_timers_each(struct guest *guest, guest_timer_fn *visit, void *user)
 					       "timerqueue_linked_head.rb_root.rb_root");
 	uint64_t each = guest_sizeof(guest, "struct hrtimer_clock_base"), variable;
 	unsigned ids = guest_cpu_ids(guest);
-	if (!guest_symbol(guest, "hrtimer_bases", &variable) || !each || !bases.found)
+	if (!guest_symbol(guest, "hrtimer_bases", &variable) || !each || !bases.found) {
+		guest_add_note(guest, "where this kernel keeps its timers is not known");
 		return;
+	}
 	unsigned n_clocks = (unsigned)(bases.size_bytes / each);
 	for (w.cpu = 0; w.cpu < ids && !w.ended; w.cpu++) {
 		if (!guest_cpu_online(guest, w.cpu))
