@@ -168,8 +168,10 @@ static void read_struct(struct guest *guest, const struct page_kinds *kinds, uin
 	detail->has_struct = true;
 	detail->struct_gva = page_struct_gva(&layout, frame);
 	detail->flags = page.flags;
-	detail->mapcount =
-		page_type_of(&layout, &page) == PAGE_TYPE_NONE ? page.mapcount + 1 : 0;
+	/* Kept one too low; the guest may have written anything there. */
+	detail->mapcount = page_type_of(&layout, &page) == PAGE_TYPE_NONE
+				   ? (int32_t)((uint32_t)page.mapcount + 1)
+				   : 0;
 	detail->head_gpa = first * PHYS_PAGE_SIZE;
 	if (first == frame || !page_struct_read(&layout, guest, first, head))
 		*head = page;

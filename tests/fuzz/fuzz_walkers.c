@@ -80,7 +80,7 @@ static uint64_t lie_about(uint64_t value, uint8_t kind)
 	case 6:
 		return 0x7fffffff7fffffff;
 	default:
-		return 0x4141414141414141 * (kind >> 3);
+		return 0x4141414141414141u * (kind >> 3);
 	}
 }
 
