@@ -87,7 +87,7 @@ static bool read_one(struct guest *guest, const struct module_fields *f, uint64_
 	guest_load_text(guest, gva, f->name, module->name, sizeof(module->name));
 	module->state = state_text(guest_load(guest, gva, f->state));
 	/* The kernel itself holds one reference. */
-	module->refcount = (int32_t)guest_load(guest, gva, f->refcount) - 1;
+	module->refcount = (int32_t)((uint32_t)guest_load(guest, gva, f->refcount) - 1);
 	read_layout(guest, f, module);
 	read_users(guest, f, module);
 	return guest->faults == faults;

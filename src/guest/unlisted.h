@@ -1,5 +1,5 @@
-/* Variables that a kernel built without KALLSYMS_ALL does not list, found by what must be there.
- * Thread: that of the guest. */
+/* Variables that a kernel built without KALLSYMS_ALL does not list, found by what must be
+ * there. Thread: that of the guest. */
 #ifndef GUEST_UNLISTED_H
 #define GUEST_UNLISTED_H
 #include <stdbool.h>
