@@ -54,6 +54,24 @@ static void add_lines(FILE *to, const json_t *lines)
 		fprintf(to, "  %s\n", json_string_value(line));
 }
 
+/* Documents from before there was synthesis have none. */
+static void describe_synthesis(FILE *to, const json_t *synthesis)
+{
+	if (synthesis)
+		fprintf(to,
+			"\nThe body as translated: %lld instructions, cost %lld; after "
+			"synthesis "
+			"%lld, cost %lld\n",
+			(long long)json_integer_value(
+				json_object_get(synthesis, "instructions_before")),
+			(long long)json_integer_value(
+				json_object_get(synthesis, "cost_before")),
+			(long long)json_integer_value(
+				json_object_get(synthesis, "instructions_after")),
+			(long long)json_integer_value(
+				json_object_get(synthesis, "cost_after")));
+}
+
 static void describe(FILE *to, const json_t *doc)
 {
 	size_t i;
@@ -81,6 +99,7 @@ static void describe(FILE *to, const json_t *doc)
 			json_string_value(json_object_get(item, "verdict")),
 			json_number_value(json_object_get(item, "ms")),
 			json_string_value(json_object_get(item, "name")));
+	describe_synthesis(to, json_object_get(doc, "synthesis"));
 	fprintf(to, "\nThe tests: %lld cases from %lld entry states, %lld mismatches\n",
 		(long long)json_integer_value(json_object_get(tests, "cases")),
 		(long long)json_integer_value(json_object_get(tests, "states")),

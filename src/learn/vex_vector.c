@@ -146,44 +146,6 @@ static struct vex_value shift_lanes(struct ir *ir, enum ir_op op, uint8_t lane,
 	return value;
 }
 
-static struct vex_value shifts(struct ir *ir, IROp vex, struct vex_value a, struct vex_value b)
-{
-	switch (vex) {
-	case Iop_ShlN8x16:
-		return shift_lanes(ir, IR_SHL, 8, a, b);
-	case Iop_ShlN16x8:
-	case Iop_ShlN16x16:
-		return shift_lanes(ir, IR_SHL, 16, a, b);
-	case Iop_ShlN32x4:
-	case Iop_ShlN32x8:
-		return shift_lanes(ir, IR_SHL, 32, a, b);
-	case Iop_ShlN64x2:
-	case Iop_ShlN64x4:
-		return shift_lanes(ir, IR_SHL, 64, a, b);
-	case Iop_ShrN8x16:
-		return shift_lanes(ir, IR_SHR, 8, a, b);
-	case Iop_ShrN16x8:
-	case Iop_ShrN16x16:
-		return shift_lanes(ir, IR_SHR, 16, a, b);
-	case Iop_ShrN32x4:
-	case Iop_ShrN32x8:
-		return shift_lanes(ir, IR_SHR, 32, a, b);
-	case Iop_ShrN64x2:
-	case Iop_ShrN64x4:
-		return shift_lanes(ir, IR_SHR, 64, a, b);
-	case Iop_SarN8x16:
-		return shift_lanes(ir, IR_SAR, 8, a, b);
-	case Iop_SarN16x8:
-	case Iop_SarN16x16:
-		return shift_lanes(ir, IR_SAR, 16, a, b);
-	case Iop_SarN32x4:
-	case Iop_SarN32x8:
-		return shift_lanes(ir, IR_SAR, 32, a, b);
-	default:
-		return no_value;
-	}
-}
-
 /* 128-bit shift by a constant number of bits. */
 static struct vex_value shift_whole(struct ir *ir, bool left, struct vex_value a,
 				    struct vex_value by)
@@ -245,37 +207,67 @@ static ir_ref multiply_even(struct ir *ir, ir_ref a, ir_ref b)
 			 ir_zext(ir, 64, ir_extract(ir, b, 0, 32)));
 }
 
+/* How an operation treats its operands: all lanes shifted by one amount; lanes of the low or
+ * high halves interleaved; lanes of both cut to half their width. */
+enum move { MOVE_SHIFT, MOVE_LOW, MOVE_HIGH, MOVE_NARROW };
+
+#define SHIFTS(name, op)                                                                       \
+	{ Iop_##name##N16x8, MOVE_SHIFT, op, 16 }, { Iop_##name##N16x16, MOVE_SHIFT, op, 16 }, \
+		{ Iop_##name##N32x4, MOVE_SHIFT, op, 32 },                                     \
+	{                                                                                      \
+		Iop_##name##N32x8, MOVE_SHIFT, op, 32                                          \
+	}
+#define INTERLEAVES(half, how)                                                                 \
+	{ Iop_Interleave##half##8x16, how, 0, 8 }, { Iop_Interleave##half##16x8, how, 0, 16 }, \
+		{ Iop_Interleave##half##32x4, how, 0, 32 },                                    \
+	{                                                                                      \
+		Iop_Interleave##half##64x2, how, 0, 64                                         \
+	}
+
+static const struct {
+	IROp vex;
+	uint8_t how, op, lane;
+} moves[] = {
+	SHIFTS(Shl, IR_SHL),
+	SHIFTS(Shr, IR_SHR),
+	SHIFTS(Sar, IR_SAR),
+	{ Iop_ShlN8x16, MOVE_SHIFT, IR_SHL, 8 },
+	{ Iop_ShrN8x16, MOVE_SHIFT, IR_SHR, 8 },
+	{ Iop_SarN8x16, MOVE_SHIFT, IR_SAR, 8 },
+	{ Iop_ShlN64x2, MOVE_SHIFT, IR_SHL, 64 },
+	{ Iop_ShlN64x4, MOVE_SHIFT, IR_SHL, 64 },
+	{ Iop_ShrN64x2, MOVE_SHIFT, IR_SHR, 64 },
+	{ Iop_ShrN64x4, MOVE_SHIFT, IR_SHR, 64 },
+	INTERLEAVES(LO, MOVE_LOW),
+	INTERLEAVES(HI, MOVE_HIGH),
+	{ Iop_NarrowBin16to8x16, MOVE_NARROW, IR_PACKT, 16 },
+	{ Iop_NarrowBin32to16x8, MOVE_NARROW, IR_PACKT, 32 },
+	{ Iop_QNarrowBin16Sto8Ux16, MOVE_NARROW, IR_PACKUS, 16 },
+	{ Iop_QNarrowBin32Sto16Ux8, MOVE_NARROW, IR_PACKUS, 32 },
+	{ Iop_QNarrowBin16Sto8Sx16, MOVE_NARROW, IR_PACKSS, 16 },
+	{ Iop_QNarrowBin32Sto16Sx8, MOVE_NARROW, IR_PACKSS, 32 },
+};
+
+static struct vex_value moved(struct ir *ir, IROp vex, struct vex_value a, struct vex_value b)
+{
+	for (size_t i = 0; i < sizeof(moves) / sizeof(*moves); i++) {
+		if (moves[i].vex != vex)
+			continue;
+		switch (moves[i].how) {
+		case MOVE_SHIFT:
+			return shift_lanes(ir, moves[i].op, moves[i].lane, a, b);
+		case MOVE_NARROW:
+			return narrow(ir, moves[i].op, moves[i].lane, a, b);
+		default:
+			return interleave(ir, moves[i].how == MOVE_HIGH, moves[i].lane, a, b);
+		}
+	}
+	return no_value;
+}
+
 static struct vex_value across(struct ir *ir, IROp vex, struct vex_value a, struct vex_value b)
 {
 	switch (vex) {
-	case Iop_InterleaveLO8x16:
-		return interleave(ir, 0, 8, a, b);
-	case Iop_InterleaveLO16x8:
-		return interleave(ir, 0, 16, a, b);
-	case Iop_InterleaveLO32x4:
-		return interleave(ir, 0, 32, a, b);
-	case Iop_InterleaveLO64x2:
-		return interleave(ir, 0, 64, a, b);
-	case Iop_InterleaveHI8x16:
-		return interleave(ir, 1, 8, a, b);
-	case Iop_InterleaveHI16x8:
-		return interleave(ir, 1, 16, a, b);
-	case Iop_InterleaveHI32x4:
-		return interleave(ir, 1, 32, a, b);
-	case Iop_InterleaveHI64x2:
-		return interleave(ir, 1, 64, a, b);
-	case Iop_NarrowBin16to8x16:
-		return narrow(ir, IR_PACKT, 16, a, b);
-	case Iop_NarrowBin32to16x8:
-		return narrow(ir, IR_PACKT, 32, a, b);
-	case Iop_QNarrowBin16Sto8Ux16:
-		return narrow(ir, IR_PACKUS, 16, a, b);
-	case Iop_QNarrowBin32Sto16Ux8:
-		return narrow(ir, IR_PACKUS, 32, a, b);
-	case Iop_QNarrowBin16Sto8Sx16:
-		return narrow(ir, IR_PACKSS, 16, a, b);
-	case Iop_QNarrowBin32Sto16Sx8:
-		return narrow(ir, IR_PACKSS, 32, a, b);
 	case Iop_MullEven32Ux4:
 		return pair(multiply_even(ir, a.part[0], b.part[0]),
 			    multiply_even(ir, a.part[1], b.part[1]));
@@ -306,7 +298,7 @@ struct vex_value vex_vector_binop(struct ir *ir, IROp op, struct vex_value a,
 			value = bitwise(ir, op, a, b);
 	}
 	if (!value.parts && a.parts >= 2)
-		value = shifts(ir, op, a, b);
+		value = moved(ir, op, a, b);
 	if (!value.parts && a.parts == 2)
 		value = across(ir, op, a, b);
 	return value;
