@@ -70,7 +70,8 @@ struct gb_request {
 	uint64_t threshold; /* GB_MODE_COUNT: an event when a block reaches this; 0: none */
 	uint32_t slice_us; /* offload: longest stall of the guest at once; 0: 1000 */
 	uint32_t clear; /* another value than before: forget blocks and counts */
-	uint32_t reserved[2];
+	uint32_t tier; /* offload: enum gb_tier to use wherever it can; 0: the better one */
+	uint32_t reserved;
 };
 _Static_assert(sizeof(struct gb_request) == 64, "gb_request is part of the file");
 

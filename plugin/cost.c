@@ -9,6 +9,9 @@
  *   retirement     calls are added up in windows; LOSING windows in a row whose calls cost more
  *                  than their iterations would have cost under TCG end the kernel here.
  *
+ *   GPU            a request's price and an iteration's, the same way; used where its sum is a
+ *                  tenth below native code's, in requests that fit into a slice of time.
+ *
  * Thread: vCPU threads. Fields are read and written one by one, relaxed: two vCPUs that update
  * one at a time may lose an update, which changes an average by a sample. */
 #include "cost.h"
@@ -23,6 +26,12 @@ enum {
 	LEAST_LEAST = 16,
 	MOST_LEAST = 4096,
 	CALL_NS = 60, /* of a call, outside our own clock readings */
+	GPU_LEAST = 1 << 14, /* iterations worth a request */
+	GPU_SMALL = 4, /* requests of so many at first */
+	GPU_FIRST = 1 << 19, /* of the first large request */
+	GPU_AGAIN = 1024, /* times it was not the better choice, then it is tried again */
+	GPU_PAUSE = 64, /* calls after a request that came to nothing */
+	REFUSALS = 4, /* in a row, then this kernel is not for the service */
 };
 
 static void set(uint32_t *to, uint64_t value)
@@ -140,6 +149,67 @@ void cost_idle(struct loaded *l, uint64_t spent_ns)
 	weigh(l, spent_ns, 0);
 }
 
+/* What fits into a slice of time, as far as prices are known: first small requests show what
+ * one costs at least, then a large one what an iteration adds. */
+static uint64_t gpu_iterations(const struct cost *c, uint64_t possible, uint64_t slice_ns)
+{
+	uint64_t n = GPU_LEAST;
+	if (c->n_gpu >= GPU_SMALL && !c->gpu_ps)
+		n = GPU_FIRST;
+	else if (c->gpu_ps && slice_ns > c->gpu_entry_ns)
+		n = (slice_ns - c->gpu_entry_ns) * 1000 / c->gpu_ps;
+	n = n < GPU_LEAST ? GPU_LEAST : n;
+	return n < possible ? n : possible;
+}
+
+uint64_t cost_gpu(struct loaded *l, uint64_t possible, uint64_t slice_ns)
+{
+	struct cost *c = &l->cost;
+	uint32_t tier = plugin.active.tier;
+	if (tier == GB_TIER_NATIVE || possible < GPU_LEAST || c->gpu_refused >= REFUSALS)
+		return 0;
+	if (c->gpu_pause) {
+		c->gpu_pause--;
+		return 0;
+	}
+	uint64_t n = gpu_iterations(c, possible, slice_ns);
+	if (tier == GB_TIER_GPU)
+		return n;
+	if (!c->native_ps || !c->gpu_ps)
+		return c->native_ps ? n : 0; /* prices are still to be found */
+	uint64_t gpu_ns = c->gpu_entry_ns + n * c->gpu_ps / 1000;
+	bool better = gpu_ns * 10 < n * c->native_ps / 1000 * 9;
+	return better || ++c->gpu_left_out % GPU_AGAIN == 0 ? n : 0;
+}
+
+void cost_gpu_failed(struct loaded *l, bool refused)
+{
+	l->cost.gpu_refused += refused;
+	l->cost.gpu_pause = GPU_PAUSE;
+}
+
+/* The first requests find the device asleep: less is believed at once, more only slowly. */
+static void settle(uint32_t *price, uint64_t sample)
+{
+	if (!*price || sample < *price)
+		set(price, sample ? sample : 1);
+	else
+		smooth(price, sample);
+}
+
+static void note_gpu(struct cost *c, const struct cost_execution *x)
+{
+	uint64_t ns = x->entry_ns + x->run_ns;
+	c->gpu_refused = 0;
+	if (c->n_gpu < GPU_SMALL || x->iterations <= 2 * GPU_LEAST)
+		settle(&c->gpu_entry_ns, ns);
+	else
+		settle(&c->gpu_ps, ns > c->gpu_entry_ns
+					   ? (ns - c->gpu_entry_ns) * 1000 / x->iterations
+					   : 1);
+	c->n_gpu++;
+}
+
 static void note_tier(struct loaded *l, uint32_t tier)
 {
 	if (l->cost.tier && l->cost.tier != tier)
@@ -158,6 +228,8 @@ void cost_executed(struct loaded *l, const struct cost_execution *x)
 		smooth(&c->entry_ns, x->entry_ns);
 		if (x->iterations >= OWN_LEAST)
 			smooth(&c->native_ps, x->run_ns * 1000 / x->iterations);
+	} else {
+		note_gpu(c, x);
 	}
 	choose_least(c);
 	note_tier(l, x->tier);

@@ -14,6 +14,10 @@ uint64_t cost_probe_begin(struct loaded *l, struct vcpu *v, const void *head,
 /* The call after it: iterations still to come then. */
 void cost_probe_end(struct loaded *l, struct vcpu *v, uint64_t iterations, uint64_t now_ns);
 
+/* Iterations to ask the Pixel CPU service for, of those possible; 0: native code is better. */
+uint64_t cost_gpu(struct loaded *l, uint64_t possible, uint64_t slice_ns);
+void cost_gpu_failed(struct loaded *l, bool refused); /* a request came to nothing */
+
 struct cost_execution {
 	enum gb_tier tier;
 	uint64_t iterations;

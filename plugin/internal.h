@@ -155,6 +155,7 @@ struct cost {
 	uint32_t n_samples;
 	uint32_t tcg_ps, native_ps, entry_ns; /* as in struct gb_kernel */
 	uint32_t gpu_ps, gpu_entry_ns;
+	uint32_t n_gpu, gpu_pause, gpu_left_out, gpu_refused;
 	uint32_t least; /* trip count from which it is worth while */
 	uint32_t tier;
 	uint32_t n_short;
@@ -175,6 +176,7 @@ struct loaded {
 	gb_kernel_plan *plan;
 	gb_kernel_run *run;
 };
+extern struct loaded kernels_loaded[GB_KERNEL_SLOTS];
 void kernels_update(void);
 struct loaded *kernels_find(uint64_t gva, const uint8_t *bytes, unsigned n);
 bool kernels_may_begin(const uint8_t *bytes, unsigned n); /* false: kernels_find is NULL */

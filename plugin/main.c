@@ -2,13 +2,16 @@
  *
  *   -plugin
  * glassbox-plugin-7.so,control=/dev/shm/glassbox-VM-trace,ram=/dev/shm/glassbox-VM-ram
- *   [,ring=16M][,blocks=131072][,mode=off|count|block|full]
+ *   [,pixel=/dev/shm/glassbox-VM-pixel][,ring=16M][,blocks=131072][,mode=off|count|block|full]
  *
  * A change of mode goes through qemu_plugin_reset: QEMU stops all vCPUs, drops every
  * translation and every callback, and calls on_reset, which registers what the new mode needs.
  * In mode off nothing is registered but interrupts and halts, so the guest runs at full speed.
  */
 #include "internal.h"
+#if GB_API >= 7
+#include "pixel_run.h"
+#endif
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -68,11 +71,24 @@ static void watch_block(struct qemu_plugin_tb *tb, unsigned n_insns)
 		watch_instrument(tb, block, n_insns);
 }
 
+/* Listening costs the guest some percent (register_callbacks() says why it cannot just end). It
+ * may end from within the callback, when a translation has come to its end, and only with one
+ * vCPU: others may be in the middle of one. With more it stays, and does nothing. */
+static void wash_out(void)
+{
+	if (plugin.n_vcpus == 1 && qemu_plugin_register_vcpu_discon_cb)
+		qemu_plugin_register_vcpu_tb_trans_cb(plugin.id, NULL QEMU_USER);
+}
+
 static void on_translate(QEMU_TB_ARGS)
 {
 	unsigned n_insns = (unsigned)qemu_plugin_tb_n_insns(tb);
 	uint64_t gva = qemu_plugin_tb_vaddr(tb);
 	plugin_poll();
+	if (plugin.active.mode == GB_MODE_OFF && !plugin.active.offload) {
+		wash_out();
+		return;
+	}
 	__atomic_fetch_add(&plugin.control->translations, 1, __ATOMIC_RELAXED);
 	if (!n_insns || n_insns > PLUGIN_MAX_BLOCK_INSNS)
 		return;
@@ -116,7 +132,8 @@ static void register_callbacks(void)
 			on_discon QEMU_USER);
 	/* A translation that a page fault cuts short leaves QEMU 11.1's translator with marks
 	 * for plugins in its state. If nobody listens to the next one, these get into its code,
-	 * and QEMU dies of an operation that no host has. So who has listened once listens on.
+	 * and QEMU dies of an operation that no host has. So who has listened once listens on,
+	 * until wash_out().
 	 */
 	if (plugin.active.mode != GB_MODE_OFF || plugin.active.offload || !has_discon)
 		plugin.translating = true;
@@ -248,7 +265,7 @@ static uint64_t place(uint64_t *end, struct gb_area *area, uint64_t bytes)
 }
 
 struct options {
-	const char *control, *ram;
+	const char *control, *ram, *pixel;
 	uint64_t ring_bytes, blocks;
 	uint32_t mode;
 };
@@ -315,6 +332,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 			o->control = value;
 		else if (n == 3 && !memcmp(argv[i], "ram", n))
 			o->ram = value;
+		else if (n == 5 && !memcmp(argv[i], "pixel", n))
+			o->pixel = value;
 		else if (n == 4 && !memcmp(argv[i], "ring", n))
 			o->ring_bytes = size_value(value);
 		else if (n == 6 && !memcmp(argv[i], "blocks", n))
@@ -343,9 +362,11 @@ static void choose_ram_path(const struct options *o)
 	snprintf(ram_path, sizeof(ram_path), "%.*s-ram", (int)stem, o->control);
 }
 
-static int offload_init_if_possible(void)
+static int offload_init_if_possible(const struct options *o)
 {
 #if GB_API >= 7
+	if (o->pixel)
+		pixel_open(o->pixel);
 	return offload_init();
 #else
 	return 0;
@@ -369,7 +390,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
 	if (plugin.n_vcpus > GB_MAX_VCPUS)
 		plugin.n_vcpus = GB_MAX_VCPUS;
 	choose_ram_path(&o);
-	if (create_file(&o) || blocks_init() || count_init() || offload_init_if_possible()) {
+	if (create_file(&o) || blocks_init() || count_init() || offload_init_if_possible(&o)) {
 		fprintf(stderr, "glassbox plugin: cannot set up %s: %m\n", o.control);
 		return -1;
 	}

@@ -14,6 +14,7 @@
  *
  * Nothing here takes a lock, allocates or calls into the system, except reading the clock. */
 #include "cost.h"
+#include "pixel_run.h"
 #include "walk.h"
 
 #include <string.h>
@@ -58,6 +59,7 @@ struct entry { /* one callback */
 	enum gb_plan_result stop; /* why it ended; GO: all done, slice over or straddling */
 	uint64_t skip; /* passes until it is worth asking again */
 	bool probing; /* they are being timed */
+	enum gb_tier tier;
 };
 
 int offload_init(void)
@@ -97,6 +99,7 @@ static enum gb_plan_result check_mode(struct entry *e)
 		return GB_PLAN_STEP;
 	if (e->l->k.cr3 && e->l->k.cr3 != cr3)
 		return GB_PLAN_CR3;
+	memset(e->space.table, 0, sizeof(e->space.table));
 	e->space.root = cr3;
 	e->space.levels = registers_read(v, v->cr4_reg) & CR4_LA57 ? 5 : 4;
 	e->space.user = cs == CS_USER;
@@ -186,8 +189,7 @@ struct run {
 	uint64_t above, below;
 };
 
-static enum gb_plan_result find_run(const struct entry *e, uint64_t gva, bool write,
-				    struct run *ret)
+static enum gb_plan_result find_run(struct entry *e, uint64_t gva, bool write, struct run *ret)
 {
 	struct walk_page page;
 	enum gb_plan_result result = walk(&e->space, gva, write, &page);
@@ -260,6 +262,33 @@ static enum gb_plan_result place_stream(struct entry *e, unsigned i, uint8_t **h
 	return GB_PLAN_GO;
 }
 
+/* Proofs speak of guest addresses: two addresses of one physical page, one of them written,
+ * are not theirs. Streams that lie to each other in the host as in the guest are no such case.
+ */
+static bool aliased(const struct entry *e, uint8_t *const *host, uint64_t n)
+{
+	for (uint32_t i = 0; i < e->plan.n_streams; i++) {
+		const struct gb_stream *w = &e->plan.stream[i];
+		if (!w->write)
+			continue;
+		for (uint32_t j = 0; j < e->plan.n_streams; j++) {
+			const struct gb_stream *s = &e->plan.stream[j];
+			int64_t apart = host[j] - host[i];
+			if (i == j || apart == (int64_t)(s->gva - w->gva))
+				continue;
+			int64_t way_w = w->stride * (int64_t)(n - 1);
+			int64_t way_s = s->stride * (int64_t)(n - 1);
+			int64_t low_s = apart + (way_s < 0 ? way_s : 0);
+			int64_t high_s = apart + (way_s > 0 ? way_s : 0) + s->width;
+			int64_t low_w = way_w < 0 ? way_w : 0;
+			int64_t high_w = (way_w > 0 ? way_w : 0) + w->width;
+			if (low_s < high_w && low_w < high_s)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Step 3, one chunk. False: the work ends here. */
 static bool run_chunk(struct entry *e)
 {
@@ -272,6 +301,10 @@ static bool run_chunk(struct entry *e)
 	}
 	if (!n)
 		return false;
+	if (aliased(e, host, n)) {
+		e->stop = GB_PLAN_OVERLAP;
+		return false;
+	}
 	uint64_t ran = e->l->run(&e->regs, host, n);
 	if (ran > n)
 		ran = n; /* a kernel that lies; proofs forbid it */
@@ -294,16 +327,51 @@ static uint64_t passes_to_next_page(const struct entry *e)
 	return least < 1 ? 1 : least;
 }
 
+static uint64_t slice_ns(void)
+{
+	return (plugin.active.slice_us ? plugin.active.slice_us : 1000) * 1000ull;
+}
+
 static void run_slice(struct entry *e)
 {
 	uint64_t before_ns = plugin_now_ns();
-	uint64_t slice_ns = (plugin.active.slice_us ? plugin.active.slice_us : 1000) * 1000ull;
+	e->tier = GB_TIER_NATIVE;
 	while (run_chunk(e))
-		if (plugin_now_ns() - e->start_ns >= slice_ns)
+		if (plugin_now_ns() - e->start_ns >= slice_ns())
 			break;
 	if (e->stop == GB_PLAN_CODE)
 		e->skip = passes_to_next_page(e);
 	e->run_ns = plugin_now_ns() - before_ns;
+}
+
+/* The Pixel CPU service, where that is worth while. False: nothing was done. */
+static bool run_on_gpu(struct entry *e)
+{
+	if (!pixel_suits(&e->plan))
+		return false;
+	uint64_t n = cost_gpu(e->l, pixel_most(&e->plan), slice_ns());
+	struct pixel_job job = { .plan = &e->plan,
+				 .space = &e->space,
+				 .regs = &e->regs,
+				 .kernel = (uint32_t)(e->l - kernels_loaded),
+				 .serial = e->l->k.serial,
+				 .n = n };
+	if (!n)
+		return false;
+	uint64_t before_ns = plugin_now_ns();
+	enum pixel_outcome outcome = pixel_run(&job);
+	e->run_ns = plugin_now_ns() - before_ns;
+	if (outcome == PIXEL_RAN) {
+		e->tier = GB_TIER_GPU;
+		e->done = job.done;
+		e->todo -= job.done;
+		return true;
+	}
+	cost_gpu_failed(e->l, outcome == PIXEL_REFUSED);
+	if (outcome != PIXEL_NOT_READY)
+		add(outcome == PIXEL_LATE ? &e->l->shared->gpu_late : &e->l->shared->gpu_failed,
+		    1);
+	return false;
 }
 
 static void count_work(struct entry *e)
@@ -319,7 +387,13 @@ static void count_work(struct entry *e)
 	add(&shared->ns, ns);
 	add(&plugin.control->kernel_ns, ns);
 	add(&plugin.control->kernel_insns, e->done * e->l->k.n_insns);
-	cost_executed(e->l, &(struct cost_execution){ .tier = GB_TIER_NATIVE,
+	if (e->tier == GB_TIER_GPU) {
+		add(&shared->gpu_executions, 1);
+		add(&shared->gpu_iterations, e->done);
+		add(&shared->gpu_ns, ns);
+		add(&plugin.control->kernel_gpu_insns, e->done * e->l->k.n_insns);
+	}
+	cost_executed(e->l, &(struct cost_execution){ .tier = e->tier,
 						      .iterations = e->done,
 						      .entry_ns = ns - e->run_ns,
 						      .run_ns = e->run_ns });
@@ -360,7 +434,8 @@ static void enter(struct entry *e)
 	e->stop = make_plan(e);
 	if (e->stop != GB_PLAN_GO || measure_tcg(e))
 		return;
-	run_slice(e);
+	if (!run_on_gpu(e))
+		run_slice(e);
 	if (!e->done)
 		return;
 	write_outputs(e);

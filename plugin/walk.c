@@ -52,12 +52,14 @@ static bool canonical(uint64_t gva, unsigned levels)
 }
 
 /* The leaf entry and its page size; all permission bits met on the way are and-ed. */
-static enum gb_plan_result find_leaf(const struct walk_space *space, uint64_t gva,
-				     uint64_t *leaf_ret, uint64_t *allowed_ret,
-				     unsigned *shift_ret)
+static enum gb_plan_result find_leaf(struct walk_space *space, uint64_t gva, uint64_t *leaf_ret,
+				     uint64_t *allowed_ret, unsigned *shift_ret)
 {
-	uint64_t table = space->root, allowed = WRITE | USER;
-	for (unsigned level = space->levels; level >= 1; level--) {
+	struct walk_table *known = &space->table[(gva >> 21) % WALK_TABLES];
+	bool is_known = known->region == (gva >> 21) + 1;
+	uint64_t table = is_known ? known->entry : space->root;
+	uint64_t allowed = is_known ? known->allowed : WRITE | USER;
+	for (unsigned level = is_known ? 1 : space->levels; level >= 1; level--) {
 		unsigned shift = 12 + 9 * (level - 1);
 		uint64_t entry;
 		if (!read_entry((table & ADDRESS) + (gva >> shift & 511) * 8, &entry))
@@ -72,11 +74,13 @@ static enum gb_plan_result find_leaf(const struct walk_space *space, uint64_t gv
 			return GB_PLAN_GO;
 		}
 		table = entry;
+		if (level == 2)
+			*known = (struct walk_table){ (gva >> 21) + 1, entry, allowed };
 	}
 	return GB_PLAN_PAGE;
 }
 
-enum gb_plan_result walk(const struct walk_space *space, uint64_t gva, bool write,
+enum gb_plan_result walk(struct walk_space *space, uint64_t gva, bool write,
 			 struct walk_page *ret)
 {
 	uint64_t leaf, allowed;

@@ -8,10 +8,18 @@
 
 #include "kernel_abi.h"
 
+enum { WALK_TABLES = 8 };
+
 struct walk_space { /* as the vCPU's control registers say */
 	uint64_t root; /* physical address of the top table */
 	unsigned levels; /* 4 or 5 */
 	bool user; /* the code runs in ring 3 */
+	/* Lowest tables met so far, as a processor keeps them: for the time of one callback.
+	 * Start with zeros. */
+	struct walk_table {
+		uint64_t region; /* of 2 MiB, plus 1; 0: none */
+		uint64_t entry, allowed;
+	} table[WALK_TABLES];
 };
 
 struct walk_page {
@@ -21,7 +29,7 @@ struct walk_page {
 };
 
 /* GB_PLAN_GO, or why the page is not ready: PAGE, DEVICE, PRIVILEGE. */
-enum gb_plan_result walk(const struct walk_space *space, uint64_t gva, bool write,
+enum gb_plan_result walk(struct walk_space *space, uint64_t gva, bool write,
 			 struct walk_page *ret);
 
 /* Offset in the RAM file of [gpa, gpa + bytes); false: not ordinary RAM. */

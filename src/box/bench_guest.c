@@ -1,5 +1,6 @@
 #include "box/bench_guest.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -48,11 +49,13 @@ static struct error *connect_console(struct bench_guest *guest)
 	return NULL;
 }
 
-struct error *bench_guest_start(uint64_t mem_bytes, struct bench_guest **ret)
+static struct error *start(uint64_t mem_bytes, bool learn, struct bench_guest **ret)
 {
 	AUTO(own_bench_guest) struct bench_guest *guest = NULL;
 	AUTO(demo_guest_deinit) struct demo_guest demo = { 0 };
-	struct vm_spec spec = { .mem_bytes = mem_bytes, .cpus = 1, .accel = "tcg" };
+	struct vm_spec spec = {
+		.mem_bytes = mem_bytes, .cpus = 1, .accel = "tcg", .learn = learn
+	};
 	char name[48];
 	TRY(error_alloc(1, sizeof(*guest), &guest));
 	guest->console = -1;
@@ -68,6 +71,16 @@ struct error *bench_guest_start(uint64_t mem_bytes, struct bench_guest **ret)
 	TRY(bench_guest_run(guest, "echo bench $((6 * 7))", "bench 42", START_TIMEOUT_MS));
 	*ret = TAKE(guest);
 	return NULL;
+}
+
+struct error *bench_guest_start(uint64_t mem_bytes, struct bench_guest **ret)
+{
+	return start(mem_bytes, false, ret);
+}
+
+struct error *bench_guest_start_learning(uint64_t mem_bytes, struct bench_guest **ret)
+{
+	return start(mem_bytes, true, ret);
 }
 
 void bench_guest_stop(struct bench_guest *guest)
@@ -134,4 +147,24 @@ double bench_guest_cpu(const struct bench_guest *guest)
 	if (clock_getcpuclockid(vm_pid(guest->vm), &clock) || clock_gettime(clock, &used))
 		return 0;
 	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+double bench_guest_vcpu_ms(const struct bench_guest *guest)
+{
+	char folder[64], path[400];
+	double most = 0;
+	snprintf(folder, sizeof(folder), "/proc/%d/task", (int)vm_pid(guest->vm));
+	DIR *tasks = opendir(folder);
+	for (struct dirent *entry; tasks && (entry = readdir(tasks));) {
+		unsigned long long ns = 0;
+		snprintf(path, sizeof(path), "%s/%s/schedstat", folder, entry->d_name);
+		FILE *file = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
+		if (file && fscanf(file, "%llu", &ns) == 1 && (double)ns / 1e6 > most)
+			most = (double)ns / 1e6;
+		if (file)
+			fclose(file);
+	}
+	if (tasks)
+		closedir(tasks);
+	return most;
 }

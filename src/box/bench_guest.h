@@ -11,6 +11,8 @@ struct vm;
 
 /* Boots a demo guest and waits until it is up. Caller owns *ret. */
 struct error *bench_guest_start(uint64_t mem_bytes, struct bench_guest **ret);
+/* The same under the plugin, on an emulated processor. */
+struct error *bench_guest_start_learning(uint64_t mem_bytes, struct bench_guest **ret);
 void bench_guest_stop(struct bench_guest *guest);
 OWN_DECLARE(own_bench_guest, struct bench_guest *, bench_guest_stop)
 
@@ -23,6 +25,9 @@ struct error *bench_guest_type(struct bench_guest *guest, const char *line);
 /* Types a line and waits until its output contains text. */
 struct error *bench_guest_run(struct bench_guest *guest, const char *line, const char *text,
 			      int timeout_ms);
+
+/* Processor time of its busiest thread, which is the vCPU's, in milliseconds. */
+double bench_guest_vcpu_ms(const struct bench_guest *guest);
 
 /* Processor time its QEMU has used, in seconds. */
 double bench_guest_cpu(const struct bench_guest *guest);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "box/bench.h"
 #include "box/bench_executors.h"
+#include "box/bench_hybrid.h"
 #include "box/bench_kernel.h"
 #include "box/bench_learn.h"
 #include "box/bench_viz.h"
@@ -28,6 +29,13 @@ static struct error *run_learn(struct call_context *context, json_t *rows)
 	return bench_learn(rows);
 }
 
+static struct error *run_hybrid(struct call_context *context, json_t *rows)
+{
+	return bench_hybrid(
+		&(struct bench_hybrid_params){ .software = call_bool(context, "software") },
+		rows);
+}
+
 static struct error *run_executors(struct call_context *context, json_t *rows)
 {
 	return bench_executors(call_string(context, "device"), rows);
@@ -46,9 +54,8 @@ static const struct {
 	const char *name;
 	struct error *(*run)(struct call_context *context, json_t *rows);
 } benches[] = {
-	{ "bridge", run_bridge }, { "executors", run_executors },
-	{ "guest", run_guest },	  { "learn", run_learn },
-	{ "viz", run_viz },
+	{ "bridge", run_bridge }, { "executors", run_executors }, { "guest", run_guest },
+	{ "hybrid", run_hybrid }, { "learn", run_learn },	  { "viz", run_viz },
 };
 
 static struct error *bench_run(struct call_context *context, json_t **ret)
@@ -65,16 +72,17 @@ static struct error *bench_run(struct call_context *context, json_t **ret)
 	if (!found)
 		return error_hint(
 			error_create(ERR_NOT_FOUND, "no benchmark is called '%s'", wanted),
-			"there are: bridge, executors, guest, learn, viz");
+			"there are: bridge, executors, guest, hybrid, learn, viz");
 	*ret = TAKE(rows);
 	return NULL;
 }
 
 static const struct call_param bench_params[] = {
 	{ "name", CALL_STRING, .positional = true, .placeholder = "NAME",
-	  .help = "bridge, executors, guest, learn, viz; all if not given" },
+	  .help = "bridge, executors, guest, hybrid, learn, viz; all if not given" },
 	{ "dump", CALL_PATH, .placeholder = "F",
 	  .help = "guest, viz: read or draw this memory" },
+	{ "software", CALL_BOOL, .help = "hybrid: the Pixel CPU service without a GPU too" },
 	{ "fill", CALL_BOOL, .help = "viz: put copies of data where the dump has zeros" },
 	{ "device", CALL_STRING, .placeholder = "NAME",
 	  .help = "executors, viz: part of the GPU's name" },

@@ -1,5 +1,10 @@
 /* The call that lets a VM run learned kernels, and tells what they did. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/phys_mem.h"
@@ -10,9 +15,11 @@
 #include "box/target.h"
 #include "learn/library.h"
 #include "offload/from_library.h"
+#include "offload/pixel_service.h"
 #include "offload/report.h"
 #include "offload/slots.h"
 #include "trace/source.h"
+#include "vm/vm.h"
 
 /* The plugin is told where RAM lies, so that memory above the PCI hole is served as well. */
 static struct error *tell_ram(struct call_context *context, struct trace_source *source)
@@ -28,6 +35,67 @@ static struct error *tell_ram(struct call_context *context, struct trace_source 
 	return offload_ram(source, segments, n);
 }
 
+/* The service is nobody's child, so that it outlives a command and leaves no zombie in a
+ * server. Its words go nowhere: the shared file says how it is. */
+static struct error *start_service(struct call_context *context)
+{
+	const char *library = call_string(context, "library"),
+		   *gpu = call_string(context, "gpu");
+	const char *argv[8] = { "glassbox", "pixel-cpu", target_name(context->target) };
+	int n = 3, status;
+	if (gpu && !strcmp(gpu, "any"))
+		argv[n++] = "--software";
+	if (library) {
+		argv[n++] = "--library";
+		argv[n++] = library;
+	}
+	pid_t child = fork();
+	if (child < 0)
+		return error_system(errno, "cannot start the Pixel CPU service");
+	if (!child) {
+		int nothing = open("/dev/null", O_RDWR);
+		setsid();
+		if (fork())
+			_exit(0);
+		for (int fd = 0; fd < 3; fd++)
+			dup2(nothing, fd);
+		close_range(3, ~0u, 0);
+		execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
+		_exit(1);
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		continue;
+	return NULL;
+}
+
+/* Waits until the service says what it is, but not for ever: compiling shaders takes time. */
+static struct error *await_service(const char *vm)
+{
+	enum { PATIENCE_MS = 10000, STEP_MS = 20 };
+	for (int waited = 0; waited < PATIENCE_MS; waited += STEP_MS) {
+		AUTO(own_json) json_t *report = NULL;
+		TRY(pixel_service_report(vm, &report));
+		const char *state = json_string_value(json_object_get(report, "state"));
+		if (!state || !strcmp(state, "ready") || !strcmp(state, "no device"))
+			return NULL;
+		nanosleep(&(struct timespec){ 0, STEP_MS * 1000000L }, NULL);
+	}
+	return NULL;
+}
+
+static struct error *use_gpu(struct call_context *context)
+{
+	AUTO(own_json) json_t *report = NULL;
+	const char *gpu = call_string(context, "gpu"), *vm = target_name(context->target);
+	TRY(pixel_service_report(vm, &report));
+	const char *state = json_string_value(json_object_get(report, "state"));
+	if ((gpu && !strcmp(gpu, "off")) || !state || !strcmp(state, "ready"))
+		return NULL;
+	TRY(pixel_service_forget(vm));
+	TRY(start_service(context));
+	return await_service(vm);
+}
+
 static struct error *switch_on(struct call_context *context, struct trace_source *source,
 			       json_t **left_out_ret)
 {
@@ -38,7 +106,12 @@ static struct error *switch_on(struct call_context *context, struct trace_source
 	TRY(offload_put_library(source, library, &n, left_out_ret));
 	TRY(tell_ram(context, source));
 	TRY(offload_calibrate(source));
-	return offload_switch(source, true);
+	const char *tier = call_string(context, "tier");
+	TRY(offload_switch(source, true,
+			   !tier || !strcmp(tier, "auto") ? GB_TIER_NONE
+			   : !strcmp(tier, "gpu")	  ? GB_TIER_GPU
+							  : GB_TIER_NATIVE));
+	return use_gpu(context);
 }
 
 static struct error *open_source(struct target *target, struct trace_source **ret)
@@ -53,6 +126,9 @@ static struct error *report(struct target *target, struct trace_source *source, 
 	AUTO(own_json) json_t *document = NULL;
 	TRY(offload_report(source, &document));
 	json_object_set_new(document, "vm", json_string(target_name(target)));
+	json_t *service = NULL;
+	TRY(pixel_service_report(target_name(target), &service));
+	json_object_set_new(document, "pixel_cpu", service);
 	*ret = TAKE(document);
 	return NULL;
 }
@@ -80,7 +156,7 @@ static struct error *run_offload(struct call_context *context, json_t **ret)
 		TRY(switch_on(context, source, &left_out));
 	}
 	if (wanted && !strcmp(wanted, "off"))
-		TRY(offload_switch(source, false));
+		TRY(offload_switch(source, false, GB_TIER_NONE));
 	TRY(report(context->target, source, &document));
 	json_object_set(document, "left_out", left_out);
 	*ret = TAKE(document);
@@ -92,6 +168,11 @@ static const struct call_param offload_params[] = {
 	  .choices = "on,off", .help = "switch it; without it: what it did so far" },
 	{ "library", CALL_PATH, .placeholder = "DIR",
 	  .help = "kernel library; the user's own if not given" },
+	{ "gpu", CALL_STRING, .placeholder = "auto|any|off", .choices = "auto,any,off",
+	  .help = "auto: long loops go to a GPU if there is one; any: a software device will "
+		  "do, for tests" },
+	{ "tier", CALL_STRING, .placeholder = "auto|native|gpu", .choices = "auto,native,gpu",
+	  .help = "auto: what measures better; else always that one, where it can be" },
 	{ 0 },
 };
 
@@ -125,4 +206,36 @@ const struct call call_hybrid = {
 	.examples = "  glassbox hybrid demo\n  glassbox hybrid demo --json",
 	.flags = CALL_TARGET | CALL_LIVE_ONLY,
 	.run = run_hybrid,
+};
+
+static struct error *run_pixel_cpu(struct call_context *context, json_t **ret)
+{
+	struct pixel_service_params params = {
+		.vm = target_name(context->target),
+		.library = call_string(context, "library"),
+		.device = call_string(context, "device"),
+		.software = call_bool(context, "software"),
+		.qemu = vm_pid(target_vm(context->target)),
+	};
+	TRY(pixel_service_run(&params));
+	return pixel_service_report(params.vm, ret);
+}
+
+static const struct call_param pixel_cpu_params[] = {
+	{ "library", CALL_PATH, .placeholder = "DIR",
+	  .help = "kernel library; the user's own if not given" },
+	{ "device", CALL_STRING, .placeholder = "NAME", .help = "part of a GPU's name" },
+	{ "software", CALL_BOOL, .help = "a device that is no GPU will do" },
+	{ 0 },
+};
+
+const struct call call_pixel_cpu = {
+	.name = "pixel-cpu",
+	.group = "programs",
+	.summary = "serve a VM's long loops on a GPU (`offload VM on` starts it)",
+	.details = "Runs until offload is switched off or the VM ends. It may be killed at any "
+		   "time: the guest\ngoes on without it.",
+	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CLI_ONLY,
+	.params = pixel_cpu_params,
+	.run = run_pixel_cpu,
 };

@@ -76,6 +76,7 @@ const struct call *const call_table[] = {
 	&call_demo,
 	&call_serve,
 	&call_mcp,
+	&call_pixel_cpu,
 	&call_bench,
 	NULL,
 };

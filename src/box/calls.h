@@ -94,6 +94,7 @@ extern const struct call call_vtop;
 /* call_offload.c */
 extern const struct call call_hybrid;
 extern const struct call call_offload;
+extern const struct call call_pixel_cpu;
 
 /* call_hot.c, call_trace.c, call_profile.c */
 extern const struct call call_hot;

@@ -14,7 +14,7 @@
 #include "box/box.h"
 #include "box/guest_call.h"
 #include "cli/cmd_serve.h"
-#include "cli/guest_shell.h"
+#include "box/guest_shell.h"
 #include "cli/print.h"
 #include "vm/state.h"
 

@@ -23,6 +23,7 @@ struct offload_gpu_kernel {
 	const struct mcode_kernel *kernel;
 	struct mcode_spirv_layout layout;
 	bool interpreted;
+	uint32_t most_pages; /* of a paged kernel; 0: memory is linear */
 	uint64_t argument_bytes;
 	struct gpu_kernel *shader;
 	struct gpu_buffer *arguments, *results, *read_results;
@@ -32,7 +33,8 @@ static struct error *compile(struct offload_gpu_kernel *kernel)
 {
 	AUTO(own_free) uint32_t *words = NULL;
 	size_t n_words;
-	TRY(mcode_spirv_make(kernel->kernel, 0, &words, &n_words, &kernel->layout));
+	unsigned flags = kernel->most_pages ? MCODE_SPIRV_PAGED : 0;
+	TRY(mcode_spirv_make(kernel->kernel, flags, &words, &n_words, &kernel->layout));
 	struct gpu_kernel_params params = {
 		.name = kernel->kernel->name,
 		.words = words,
@@ -57,6 +59,13 @@ static struct error *make_buffers(struct offload_gpu_kernel *kernel, uint64_t pa
 struct error *offload_gpu_kernel_create(struct gpu *gpu, const struct mcode_kernel *kernel,
 					struct offload_gpu_kernel **ret)
 {
+	return offload_gpu_kernel_create_paged(gpu, kernel, 0, ret);
+}
+
+struct error *offload_gpu_kernel_create_paged(struct gpu *gpu,
+					      const struct mcode_kernel *kernel,
+					      uint32_t n_pages, struct offload_gpu_kernel **ret)
+{
 	AUTO(own_offload_gpu_kernel) struct offload_gpu_kernel *made = NULL;
 	if (!gpu_info(gpu)->has_all_integers)
 		return error_create(ERR_UNSUPPORTED, "%s lacks 8-, 16- or 64-bit integers",
@@ -68,8 +77,9 @@ struct error *offload_gpu_kernel_create(struct gpu *gpu, const struct mcode_kern
 	TRY(error_alloc(1, sizeof(*made), &made));
 	made->gpu = gpu;
 	made->kernel = kernel;
+	made->most_pages = n_pages;
 	TRY(compile(made));
-	made->argument_bytes = UINT64_C(8) * made->layout.argument_words;
+	made->argument_bytes = UINT64_C(8) * (made->layout.argument_words + n_pages);
 	TRY(make_buffers(made, MOST_GROUPS));
 	*ret = TAKE(made);
 	return NULL;
@@ -205,10 +215,16 @@ static void write_arguments(struct offload_gpu_kernel *kernel,
 	words[at++] = n;
 	for (uint32_t s = 0; s < kernel->layout.n_slots; s++)
 		words[at++] = slots[s];
-	for (uint32_t s = 0; s < kernel->layout.n_streams; s++) {
+	for (uint32_t s = 0; s < kernel->layout.n_streams && kernel->most_pages; s++) {
+		words[at++] = memory->address[s];
+		words[at++] = kernel->layout.argument_words + memory->first[s];
+	}
+	for (uint32_t s = 0; s < kernel->layout.n_streams && !kernel->most_pages; s++) {
 		words[at++] = memory->offset[s] - memory->address[s];
 		words[at++] = 0;
 	}
+	if (kernel->most_pages)
+		memcpy(words + at, memory->page, memory->n_pages * sizeof(*memory->page));
 }
 
 static void read_results(struct offload_gpu_kernel *kernel, uint64_t *slots, uint32_t parts,

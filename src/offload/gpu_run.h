@@ -18,6 +18,11 @@ struct offload_gpu_kernel;
  * integers that kernels need. */
 struct error *offload_gpu_kernel_create(struct gpu *gpu, const struct mcode_kernel *kernel,
 					struct offload_gpu_kernel **ret);
+/* The same over lists of pages, at most n_pages in all. */
+struct error *offload_gpu_kernel_create_paged(struct gpu *gpu,
+					      const struct mcode_kernel *kernel,
+					      uint32_t n_pages,
+					      struct offload_gpu_kernel **ret);
 /* The same, but the device interprets the kernel's pixels (shaders/pixel_cpu.wgsl): any device
  * will do, nothing is compiled, and it is some hundred times slower. Memory below 4 GiB.
  * ERR_UNSUPPORTED in a build without tint. */
@@ -36,10 +41,14 @@ struct offload_gpu_result {
 };
 
 /* Memory of a run: stream s's guest address a is at byte a - address[s] + offset[s] of the
- * buffer. */
+ * buffer. For a paged kernel, address[s] is that of the stream's first page, and its page i is
+ * at byte page[first[s] + i] of the buffer; offset is not used. */
 struct offload_gpu_memory {
 	struct gpu_buffer *buffer;
 	const uint64_t *address, *offset;
+	const uint64_t *page;
+	const uint32_t *first;
+	uint32_t n_pages;
 };
 
 /* Runs k0 .. k0 + n - 1 and folds reductions into slots, those after setup.

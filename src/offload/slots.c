@@ -217,12 +217,13 @@ struct error *offload_calibrate(struct trace_source *source)
 	return trace_source_request(source, &before, REQUEST_MS);
 }
 
-struct error *offload_switch(struct trace_source *source, bool on)
+struct error *offload_switch(struct trace_source *source, bool on, enum gb_tier tier)
 {
 	struct gb_control state;
 	TRY(read_state(source, &state));
 	struct gb_request request = state.request;
 	request.offload = on ? GB_OFFLOAD_ON : GB_OFFLOAD_OFF;
+	request.tier = tier;
 	return trace_source_request(source, &request, REQUEST_MS);
 }
 

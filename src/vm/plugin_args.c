@@ -39,6 +39,7 @@ struct error *plugin_args(const struct qemu_binary *qemu, const char *vm_name,
 {
 	char path[PATH_MAX];
 	AUTO(own_free) char *trace = NULL;
+	AUTO(own_free) char *pixel = NULL;
 	const char *file = gb_plugin_file_for(qemu->major, qemu->minor);
 	if (!file)
 		return error_hint(
@@ -48,10 +49,11 @@ struct error *plugin_args(const struct qemu_binary *qemu, const char *vm_name,
 			"QEMU 11.1 is best: `tools/setup qemu` fetches a private copy");
 	TRY(find_file(file, path, sizeof(path)));
 	TRY(state_shm_path(vm_name, "trace", &trace));
+	TRY(state_shm_path(vm_name, "pixel", &pixel));
 	if (strchr(path, ',') || strchr(ram_path, ','))
 		return error_create(ERR_UNSUPPORTED,
 				    "QEMU takes no comma in the plugin's path %s", path);
-	if (asprintf(ret, "%s,control=%s,ram=%s", path, trace, ram_path) < 0) {
+	if (asprintf(ret, "%s,control=%s,ram=%s,pixel=%s", path, trace, ram_path, pixel) < 0) {
 		*ret = NULL;
 		return error_create(ERR_MEMORY, "out of memory");
 	}

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "plugin/pixel.h"
 #include "vm/command.h"
 #include "vm/images.h"
 #include "vm/isolation.h"
@@ -255,13 +256,14 @@ static struct error *plugin_option(const struct vm_spec *spec, const struct vm_s
 	return err;
 }
 
-/* The plugin makes its file in /dev/shm itself, where QEMU's user may not make any: it finds
- * one of its own there. */
-static struct error *make_trace_file(const struct isolation *isolation, const char *path)
+/* Files for the plugin in /dev/shm, where QEMU's user may not make any: it finds them there.
+ * The Pixel CPU's takes no memory before it is used. */
+static struct error *make_shared_file(const struct isolation *isolation, const char *path,
+				      uint64_t bytes)
 {
 	AUTO(own_fd)
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
+	if (fd < 0 || ftruncate(fd, (off_t)bytes))
 		return error_system(errno, "cannot make %s", path);
 	return isolation_give(isolation, fd);
 }
@@ -273,17 +275,22 @@ static struct error *fill_view(const struct vm_spec *spec, struct parts *parts,
 	struct view *view = &parts->isolation.view;
 	AUTO(own_free) char *folder = NULL;
 	AUTO(own_free) char *trace = NULL;
+	AUTO(own_free) char *pixel = NULL;
 	TRY(state_path(spec->name, NULL, &folder));
 	TRY(state_shm_path(spec->name, "trace", &trace));
+	TRY(state_shm_path(spec->name, "pixel", &pixel));
 	TRY(isolation_give(&parts->isolation, parts->ram_fd));
-	if (plugin)
-		TRY(make_trace_file(&parts->isolation, trace));
+	if (plugin) {
+		TRY(make_shared_file(&parts->isolation, trace, 0));
+		TRY(make_shared_file(&parts->isolation, pixel, GB_PIXEL_FILE_BYTES));
+	}
 	if (!parts->isolation.own_files)
 		return NULL;
 	TRY(view_init(view, folder));
 	TRY(view_add_program(view, parts->qemu.path));
 	TRY(view_add(view, ram_path, true));
 	TRY(view_add(view, trace, true));
+	TRY(view_add(view, pixel, true));
 	for (size_t i = 1; i < parts->command.words.count && parts->command.words.items[i]; i++)
 		TRY(view_add_word(view, parts->command.words.items[i]));
 	return NULL;

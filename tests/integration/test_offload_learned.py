@@ -85,3 +85,105 @@ def test_learned_kernels_change_nothing_but_time(demo, library):
 def test_offload_needs_the_plugin():
     done = subprocess.run([GLASSBOX, 'offload', 'no-such-vm', 'on'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1 and done.stderr.count(b'\n') == 1
+
+
+# The Pixel CPU service, on the software device: slow, but the same path as a GPU's.
+PIXEL = ('--gpu', 'any', '--tier', 'gpu')
+
+
+def wait_state(name, wanted, seconds=30):
+    import time
+    until = time.monotonic() + seconds
+    while ask('hybrid', name)['pixel_cpu']['state'] not in wanted:
+        assert time.monotonic() < until, ask('hybrid', name)['pixel_cpu']
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def pixel(demo, library):
+    """A VM that runs long loops on the service wherever it can; the checksums without it."""
+    name, run = demo
+    before = checksums(run, 524288, 2)
+    state = ask('offload', name, 'on', '--library', library, *PIXEL)
+    if state['pixel_cpu']['state'] == 'no device':
+        pytest.skip('no Vulkan device')
+    assert state['pixel_cpu']['state'] == 'ready', state
+    yield name, run, before
+    ask('offload', name, 'off')
+    wait_state(name, ('off', 'gone', 'lost'))
+
+
+def test_pixel_cpu_service_gives_the_same(pixel):
+    name, run, before = pixel
+    assert checksums(run, 524288, 2) == before
+    report = ask('hybrid', name)
+    on_gpu = [k for k in report['kernels'] if k['gpu']['iterations'] > 16000]
+    assert len(on_gpu) == len(LOOPS), report
+    assert report['pixel_cpu']['done'] >= 4 * len(LOOPS) and report['share']['gpu_instructions'] > 0
+
+
+@pytest.mark.parametrize('signal,state', [('KILL', ('gone',)), ('USR1', ('lost',)), ('TERM', ('off',))],
+                         ids=['killed', 'device lost', 'ended'])
+def test_service_ends_in_the_middle(pixel, library, signal, state):
+    """The guest goes on as if nothing were, and another service can come."""
+    import signal as signals
+    name, run, before = pixel
+    pid = ask('hybrid', name)['pixel_cpu']['pid']
+    run('workload all 524288 2 >/tmp/first & sleep 0.2')
+    os.kill(pid, getattr(signals, 'SIG' + signal))
+    import re
+    text = run('wait; cat /tmp/first')
+    assert dict(re.findall(r'workload (\S+) size=\d+ reps=\d+ checksum=(\w+)', text)) == before
+    wait_state(name, state)
+    assert checksums(run, 524288, 2) == before
+    again = ask('offload', name, 'on', '--library', library, *PIXEL)
+    assert again['pixel_cpu']['state'] == 'ready' and again['pixel_cpu']['pid'] != pid
+    assert checksums(run, 524288, 2) == before
+    assert ask('hybrid', name)['pixel_cpu']['done'] > again['pixel_cpu']['done']
+
+
+def test_service_is_late(pixel):
+    """A service that stands still, and one that answers when nobody waits any more, change nothing."""
+    import signal as signals
+    import time
+    name, run, before = pixel
+    pid = ask('hybrid', name)['pixel_cpu']['pid']
+    for _ in range(3):
+        run('workload xor 524288 8 >/dev/null & sleep 0.1')
+        os.kill(pid, signals.SIGSTOP)
+        time.sleep(1.5)
+        os.kill(pid, signals.SIGCONT)
+        run('wait')
+    assert checksums(run, 524288, 2) == before
+    assert sum(k['gpu']['late'] for k in ask('hybrid', name)['kernels']) > 0
+
+
+def test_hostile_requests(pixel):
+    """Whatever stands in the shared file: the service refuses it and lives."""
+    import mmap
+    import random
+    import struct
+    import time
+    name, run, before = pixel
+    dice = random.Random(7)
+    with open(f'/dev/shm/glassbox-{name}-pixel', 'r+b') as f:
+        shared = mmap.mmap(f.fileno(), 2 << 20)
+    alive = ask('hybrid', name)['pixel_cpu']
+    for _ in range(300):
+        at = 4096 + (4096 + 24576 * 4) * 3
+        body = bytes(dice.choice((0, 1, 255, 16, dice.randrange(256))) for _ in range(1580))
+        shared[at + 8:at + 8 + len(body)] = body
+        kernel = dice.randrange(4)
+        serial, = struct.unpack_from('<I', shared, 512 + 4 * kernel)
+        struct.pack_into('<IIQII', shared, at + 8, kernel, serial, dice.choice((0, 1, 100, 1 << 62)), dice.randrange(5),
+                         dice.choice((0, 1, 24576, 24577, 1 << 31)))
+        struct.pack_into('<I', shared, at, 2)
+        bell, = struct.unpack_from('<I', shared, 36)
+        struct.pack_into('<I', shared, 36, bell + 1)
+        until = time.monotonic() + 20
+        while struct.unpack_from('<I', shared, at)[0] not in (4, 5):
+            assert time.monotonic() < until
+        struct.pack_into('<I', shared, at, 0)
+    after = ask('hybrid', name)['pixel_cpu']
+    assert after['state'] == 'ready' and after['pid'] == alive['pid'] and after['refused'] > alive['refused']
+    assert checksums(run, 524288, 2) == before

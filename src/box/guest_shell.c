@@ -1,4 +1,4 @@
-#include "cli/guest_shell.h"
+#include "box/guest_shell.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
-/* Runs commands in a demo guest's shell over its serial console, for the tour. Thread: one. */
-#ifndef CLI_GUEST_SHELL_H
-#define CLI_GUEST_SHELL_H
+/* Runs commands in a demo guest's shell over its serial console. Thread: one. */
+#ifndef BOX_GUEST_SHELL_H
+#define BOX_GUEST_SHELL_H
 #include "base/own.h"
 struct error;
 struct guest_shell;

@@ -1,0 +1,392 @@
+/* One guest, one boot. Its workload's loops and a few real programs are learned from what it
+ * runs; then everything is timed with offload off and on in turns, three rounds, the best of
+ * each. A loop's time is that of a run with REPS repetitions less that of one with none, so
+ * that starting the program and filling its arrays do not count. The same program is run
+ * natively. */
+#include "box/bench_hybrid.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "box/bench.h"
+#include "box/bench_guest.h"
+#include "box/calls.h"
+#include "box/guest_call.h"
+#include "box/guest_shell.h"
+#include "box/target.h"
+#include "offload/slots.h"
+#include "trace/source.h"
+#include "vm/vm.h"
+
+OWN_DECLARE(own_target, struct target *, target_destroy)
+
+enum { ROUNDS = 3, SHELL_MS = 600000, LEARN_MS = 2500, MOST_CASES = 48 };
+
+/* ORDER cases: the loops of guest/workload.c, then programs. */
+static const struct {
+	const char *name;
+	bool learnable; /* as far as this version's learner goes */
+} loops[] = {
+	{ "xor", true },     { "sum", true },	      { "sumbytes", true },
+	{ "saxpy", true },   { "memset", true },      { "memcpy", true },
+	{ "bswap", true },   { "grey", true },	      { "threshold", true },
+	{ "max", true },     { "min", true },	      { "adler", false },
+	{ "crc", false },    { "mandelbrot", false }, { "chacha", false },
+	{ "matmul", false },
+};
+
+static const struct {
+	const char *name, *command;
+} programs[] = {
+	{ "gzip", "gzip -c /tmp/data >/dev/null" },
+	{ "sha256sum", "sha256sum /tmp/data >/dev/null" },
+	{ "md5sum", "md5sum /tmp/data >/dev/null" },
+	{ "image filter", "workload grey 8388608 4 >/dev/null" },
+	{ "grep", "grep -c glassbox /tmp/data >/dev/null" },
+	{ "shell loop", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done" },
+	{ "40 processes", "i=0; while [ $i -lt 40 ]; do i=$((i+1)); /bin/true; done" },
+};
+
+struct timed_case {
+	char label[64];
+	char command[128], setup[128]; /* setup: what of the command is not to count; or "" */
+	double off_ms, on_ms; /* best; 0: none yet */
+	double native_ms; /* 0: not run */
+	double goal;
+};
+
+struct hybrid {
+	const struct bench_hybrid_params *params;
+	struct bench_guest *guest;
+	struct guest_shell *shell;
+	struct target *target;
+	struct trace_source *source;
+	int native_fd; /* the guest's workload program, or -1 */
+	bool has_gpu;
+	struct timed_case cases[MOST_CASES];
+	size_t n_cases;
+};
+
+static double now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static struct error *guest_does(struct hybrid *h, const char *command, char **output_ret)
+{
+	AUTO(own_free) char *output = NULL;
+	TRY(guest_shell_run(h->shell, command, SHELL_MS, &output));
+	if (output_ret)
+		*output_ret = TAKE(output);
+	return NULL;
+}
+
+static struct error *time_command(struct hybrid *h, const char *command, double *ms_ret)
+{
+	double wall = now_ms(), cpu = bench_guest_vcpu_ms(h->guest);
+	TRY(guest_does(h, command, NULL));
+	wall = now_ms() - wall;
+	cpu = bench_guest_vcpu_ms(h->guest) - cpu;
+	*ms_ret = h->has_gpu ? wall : cpu;
+	return NULL;
+}
+
+static struct error *time_case(struct hybrid *h, const struct timed_case *c, double *ms_ret)
+{
+	double all, setup = 0;
+	if (*c->setup)
+		TRY(time_command(h, c->setup, &setup));
+	TRY(time_command(h, c->command, &all));
+	*ms_ret = all > setup ? all - setup : 0.001;
+	return NULL;
+}
+
+/* --- learning */
+
+static struct error *call(struct hybrid *h, const struct call *what, json_t *args)
+{
+	AUTO(own_json) json_t *owned = args, *document = NULL;
+	struct call_context context = { .target = h->target, .args = owned };
+	return what->run(&context, &document);
+}
+
+/* Watches the guest while it runs a command again and again, and learns what is hot then. */
+static struct error *learn_from(struct hybrid *h, const char *command)
+{
+	char line[300];
+	snprintf(line, sizeof(line), "(while :; do %s; done) >/dev/null 2>&1 & echo started",
+		 command);
+	TRY(guest_does(h, line, NULL));
+	struct error *err =
+		call(h, &call_learn, json_pack("{s:i, s:i}", "ms", LEARN_MS, "top", 40));
+	struct error *end = guest_does(
+		h, "kill $!; wait $! 2>/dev/null; killall workload 2>/dev/null", NULL);
+	if (!err)
+		return end;
+	error_destroy(end);
+	return err;
+}
+
+static struct error *learn_all(struct hybrid *h)
+{
+	TRY(learn_from(h, "workload all 262144 20"));
+	TRY(learn_from(h, programs[0].command));
+	return learn_from(h, programs[1].command);
+}
+
+/* --- the same program outside any emulator */
+
+static struct error *fetch_program(struct hybrid *h)
+{
+	AUTO(own_free) char *text = NULL;
+	TRY(guest_does(h, "xxd -p /bin/workload", &text));
+	h->native_fd = memfd_create("workload", 0);
+	if (h->native_fd < 0)
+		return error_system(errno, "cannot hold a program");
+	unsigned byte;
+	for (const char *at = text; *at;) {
+		if (*at == '\n' || *at == '\r' || *at == ' ') {
+			at++;
+			continue;
+		}
+		if (sscanf(at, "%2x", &byte) != 1)
+			return error_create(ERR_PEER, "the guest's program did not arrive");
+		uint8_t one = (uint8_t)byte;
+		if (write(h->native_fd, &one, 1) != 1)
+			return error_system(errno, "cannot hold a program");
+		at += 2;
+	}
+	return NULL;
+}
+
+/* Processor time of one native run of a `workload ...` command. */
+static double run_native(struct hybrid *h, const char *command)
+{
+	char copy[128], path[64], *words[6] = { NULL };
+	int status, n = 0;
+	struct rusage used = { 0 };
+	snprintf(copy, sizeof(copy), "%s", command);
+	for (char *word = strtok(copy, " "); word && n < 5 && *word != '>';
+	     word = strtok(NULL, " "))
+		words[n++] = word;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", h->native_fd);
+	pid_t child = fork();
+	if (!child) {
+		int nothing = open("/dev/null", O_WRONLY);
+		dup2(nothing, 1);
+		execv(path, words);
+		_exit(127);
+	}
+	if (child < 0 || wait4(child, &status, 0, &used) != child || !WIFEXITED(status) ||
+	    WEXITSTATUS(status))
+		return 0;
+	return (double)used.ru_utime.tv_sec * 1e3 + (double)used.ru_utime.tv_usec / 1e3 +
+	       (double)used.ru_stime.tv_sec * 1e3 + (double)used.ru_stime.tv_usec / 1e3;
+}
+
+static void time_native(struct hybrid *h)
+{
+	for (size_t i = 0; i < h->n_cases; i++) {
+		struct timed_case *c = &h->cases[i];
+		for (int round = 0; round < ROUNDS && *c->setup; round++) {
+			double ms = run_native(h, c->command) - run_native(h, c->setup);
+			if (ms > 0 && (!c->native_ms || ms < c->native_ms))
+				c->native_ms = ms;
+		}
+	}
+}
+
+/* --- cases */
+
+static struct timed_case *add_case(struct hybrid *h, double goal)
+{
+	struct timed_case *c = &h->cases[h->n_cases++];
+	CHECK(h->n_cases <= MOST_CASES);
+	c->goal = goal;
+	return c;
+}
+
+/* As many repetitions as take TCG about wanted_ms. */
+static struct error *choose_reps(struct hybrid *h, const char *name, uint64_t bytes,
+				 double wanted_ms, unsigned *ret)
+{
+	struct timed_case trial = { .label = "" };
+	double ms = 0;
+	unsigned reps = 4;
+	snprintf(trial.setup, sizeof(trial.setup), "workload %s %" PRIu64 " 0", name, bytes);
+	snprintf(trial.command, sizeof(trial.command), "workload %s %" PRIu64 " %u", name,
+		 bytes, reps);
+	TRY(time_case(h, &trial, &ms));
+	TRY(time_case(h, &trial, &ms));
+	double wanted = wanted_ms / (ms / reps);
+	*ret = wanted < 2 ? 2 : wanted > 20000 ? 20000 : (unsigned)wanted;
+	return NULL;
+}
+
+static struct error *add_loop(struct hybrid *h, const char *name, uint64_t bytes, double goal)
+{
+	unsigned reps;
+	TRY(choose_reps(h, name, bytes, 400, &reps));
+	struct timed_case *c = add_case(h, goal);
+	snprintf(c->label, sizeof(c->label), "%s, %" PRIu64 " KiB arrays", name, bytes >> 10);
+	snprintf(c->setup, sizeof(c->setup), "workload %s %" PRIu64 " 0", name, bytes);
+	snprintf(c->command, sizeof(c->command), "workload %s %" PRIu64 " %u", name, bytes,
+		 reps);
+	return NULL;
+}
+
+static struct error *add_cases(struct hybrid *h)
+{
+	for (size_t i = 0; i < sizeof(loops) / sizeof(*loops); i++)
+		TRY(add_loop(h, loops[i].name, 256 << 10, 0.97));
+	for (size_t i = 0; h->has_gpu && i < sizeof(loops) / sizeof(*loops); i++)
+		if (loops[i].learnable)
+			TRY(add_loop(h, loops[i].name, 64 << 20, 0.97));
+	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
+		struct timed_case *c = add_case(h, 0.97);
+		snprintf(c->label, sizeof(c->label), "%s", programs[i].name);
+		snprintf(c->command, sizeof(c->command), "%s", programs[i].command);
+	}
+	return NULL;
+}
+
+static void keep_best(double *best, double ms)
+{
+	if (!*best || ms < *best)
+		*best = ms;
+}
+
+/* Every case once to be translated, then timed. */
+static struct error *run_round(struct hybrid *h, bool on)
+{
+	TRY(offload_switch(h->source, on, GB_TIER_NONE));
+	for (size_t i = 0; i < h->n_cases; i++) {
+		struct timed_case *c = &h->cases[i];
+		double ms = 0;
+		TRY(guest_does(h, *c->setup ? c->setup : c->command, NULL));
+		TRY(time_case(h, c, &ms));
+		keep_best(on ? &c->on_ms : &c->off_ms, ms);
+	}
+	return NULL;
+}
+
+/* --- rows */
+
+static void report(struct hybrid *h, json_t *rows)
+{
+	double gains[MOST_CASES];
+	size_t n_loops = sizeof(loops) / sizeof(*loops);
+	char name[96];
+	for (size_t i = 0; i < h->n_cases; i++) {
+		const struct timed_case *c = &h->cases[i];
+		snprintf(name, sizeof(name), "hybrid: %s", c->label);
+		bench_add(rows, &(struct bench_row){ name, c->on_ms, "ms", "offload off",
+						     c->off_ms, true, c->goal, false });
+		if (i < n_loops)
+			gains[i] = c->off_ms / c->on_ms;
+		if (!c->native_ms)
+			continue;
+		snprintf(name, sizeof(name), "hybrid: %s, against native", c->label);
+		bench_add(rows, &(struct bench_row){ name, c->on_ms, "ms",
+						     "the same program without QEMU",
+						     c->native_ms, true, 0, false });
+	}
+	bench_add(rows, &(struct bench_row){ "hybrid: median of the loops",
+					     bench_percentile(gains, n_loops, 50), "times TCG",
+					     NULL, 0, false, 10, false });
+}
+
+static struct error *report_shares(struct hybrid *h, json_t *rows)
+{
+	AUTO(own_json) json_t *args = json_object(), *document = NULL;
+	struct call_context context = { .target = h->target, .args = args };
+	TRY(call_hybrid.run(&context, &document));
+	const json_t *share = json_object_get(document, "share");
+	static const char *const parts[][2] = {
+		{ "native", "hybrid: guest's work done natively" },
+		{ "gpu", "hybrid: guest's work done by the GPU" }
+	};
+	for (size_t i = 0; i < 2; i++)
+		if (json_is_number(json_object_get(share, parts[i][0])))
+			bench_add(rows, &(struct bench_row){ parts[i][1],
+							     json_number_value(json_object_get(
+								     share, parts[i][0])),
+							     "%", NULL, 0, false, 0, false });
+	return NULL;
+}
+
+/* --- the whole */
+
+static struct error *switch_on(struct hybrid *h)
+{
+	AUTO(own_json) json_t *document = NULL;
+	AUTO(own_json)
+	json_t *args = json_pack("{s:s, s:s}", "state", "on", "gpu",
+				 h->params->software ? "any" : "auto");
+	if (h->params->library)
+		json_object_set_new(args, "library", json_string(h->params->library));
+	struct call_context context = { .target = h->target, .args = args };
+	TRY(call_offload.run(&context, &document));
+	const char *state = json_string_value(
+		json_object_get(json_object_get(document, "pixel_cpu"), "state"));
+	h->has_gpu = state && !strcmp(state, "ready");
+	return NULL;
+}
+
+static struct error *open_guest(struct hybrid *h)
+{
+	char path[256];
+	const char *name;
+	TRY(bench_guest_start_learning(1ull << 30, &h->guest));
+	name = vm_name(bench_guest_vm(h->guest));
+	TRY(guest_shell_open(name, &h->shell));
+	TRY(target_open(&(struct target_params){ .vm = name }, &h->target));
+	trace_source_path(name, path, sizeof(path));
+	TRY(trace_source_open(path, &h->source));
+	TRY(guest_does(h, "cat /bin/busybox /bin/workload /bin/busybox >/tmp/data; stty -echo",
+		       NULL));
+	return fetch_program(h);
+}
+
+static struct error *run(struct hybrid *h, json_t *rows)
+{
+	TRY(open_guest(h));
+	TRY(learn_all(h));
+	TRY(switch_on(h));
+	TRY(offload_switch(h->source, false, GB_TIER_NONE));
+	TRY(add_cases(h));
+	for (int round = 0; round < ROUNDS; round++)
+		for (int on = 0; on < 2; on++)
+			TRY(run_round(h, round & 1 ? !on : on));
+	time_native(h);
+	report(h, rows);
+	return report_shares(h, rows);
+}
+
+struct error *bench_hybrid(const struct bench_hybrid_params *params, json_t *rows)
+{
+	struct hybrid *h;
+	TRY(error_alloc(1, sizeof(*h), &h));
+	h->params = params;
+	h->native_fd = -1;
+	struct error *err = run(h, rows);
+	own_fd(&h->native_fd);
+	trace_source_close(h->source);
+	target_destroy(h->target);
+	guest_shell_close(h->shell);
+	bench_guest_stop(h->guest);
+	free(h);
+	return err;
+}

@@ -1,0 +1,123 @@
+#include "offload/pixel_request.h"
+
+#include <stddef.h>
+
+#include "mcode/program.h"
+#include "plugin/pixel.h"
+
+static bool is_jump(const struct mcode_insn *insn)
+{
+	return insn->op == MCODE_JMP || insn->op == MCODE_JZ || insn->op == MCODE_JNZ;
+}
+
+/* Marks the bytes of the stream's window that plain stores write. False: something else does.
+ */
+static bool note_stores(const struct mcode_kernel *kernel, uint32_t s, uint8_t *written)
+{
+	const struct mcode_code *code = &kernel->code[MCODE_BODY];
+	const struct mcode_stream *stream = &kernel->streams[s];
+	struct mcode_insn insn;
+	for (uint32_t at = 0; at < code->count; at += insn.n_pixels) {
+		if (!mcode_decode(code->pixels, code->count, at, &insn, NULL) || is_jump(&insn))
+			return false;
+		if (insn.op == MCODE_HALT)
+			break;
+		bool stores =
+			insn.op == MCODE_ST || insn.op == MCODE_STC || insn.op == MCODE_STX;
+		if (!stores || insn.rs1 != s)
+			continue;
+		int64_t from = (int64_t)insn.imm - stream->low;
+		int64_t bytes = mcode_width_bits(insn.width_code) / 8;
+		if (insn.op != MCODE_ST || from < 0 ||
+		    from + bytes > stream->high - stream->low)
+			return false;
+		for (int64_t i = 0; i < bytes; i++)
+			written[from + i] = 1;
+	}
+	return true;
+}
+
+static bool writes_all(const struct mcode_kernel *kernel, uint32_t s)
+{
+	const struct mcode_stream *stream = &kernel->streams[s];
+	uint8_t written[GB_KERNEL_MAX_WIDTH] = { 0 };
+	int64_t width = (int64_t)stream->high - stream->low;
+	if ((stream->flags & MCODE_STREAM_REGION) || width <= 0 || width > GB_KERNEL_MAX_WIDTH)
+		return false;
+	if (stream->stride_slot == MCODE_NO_SLOT && stream->stride != width &&
+	    stream->stride != -width)
+		return false;
+	if (!note_stores(kernel, s, written))
+		return false;
+	for (int64_t i = 0; i < width; i++)
+		if (!written[i])
+			return false;
+	return true;
+}
+
+bool pixel_kernel_suits(const struct mcode_kernel *kernel)
+{
+	for (uint32_t s = 0; s < kernel->n_streams; s++)
+		if ((kernel->streams[s].flags & MCODE_STREAM_WRITE) && !writes_all(kernel, s))
+			return false;
+	return kernel->n_streams > 0 && kernel->n_streams <= GB_KERNEL_MAX_STREAMS;
+}
+
+/* Whether [low, high) from the stream's addresses of iterations 0 .. n-1 lie in its pages. */
+static bool covers(const struct mcode_kernel *kernel, uint32_t s, const uint64_t *slots,
+		   uint64_t n, const struct gb_pixel_stream *listed)
+{
+	const struct mcode_stream *stream = &kernel->streams[s];
+	__int128 base = slots[stream->base_slot], first = listed->gva;
+	__int128 end = first + (__int128)listed->n_pages * GB_PAGE;
+	if (stream->flags & MCODE_STREAM_REGION)
+		return base >= first && base + slots[stream->length_slot] <= end;
+	__int128 stride = stream->stride_slot == MCODE_NO_SLOT
+				  ? stream->stride
+				  : (int64_t)slots[stream->stride_slot];
+	__int128 last = base + stride * (__int128)(n - 1);
+	__int128 least = base < last ? base : last, most = base < last ? last : base;
+	return least + stream->low >= first && most + stream->high <= end;
+}
+
+static const char *stream_refusal(const struct mcode_kernel *kernel,
+				  const struct gb_pixel_request *request, uint32_t s,
+				  const uint64_t *slots)
+{
+	const struct gb_pixel_stream *listed = &request->stream[s];
+	bool writes = kernel->streams[s].flags & MCODE_STREAM_WRITE;
+	if (listed->gva % GB_PAGE || listed->n_pages > GB_PIXEL_PAGES ||
+	    listed->gva > UINT64_MAX - GB_PIXEL_PAGES * (uint64_t)GB_PAGE)
+		return "a stream's pages are no pages";
+	if (listed->first > request->n_pages ||
+	    listed->n_pages > request->n_pages - listed->first)
+		return "a stream's pages are not listed";
+	if (writes != (listed->write != 0))
+		return "a stream's direction is wrong";
+	if (writes && (listed->data_page > GB_PIXEL_DATA_PAGES ||
+		       listed->n_pages > GB_PIXEL_DATA_PAGES - listed->data_page))
+		return "no room for what a stream writes";
+	return covers(kernel, s, slots, request->n, listed) ? NULL
+							    : "a stream leaves its pages";
+}
+
+const char *pixel_request_refusal(const struct mcode_kernel *kernel,
+				  const struct gb_pixel_request *request, const uint32_t *pages,
+				  const uint64_t *slots, uint64_t ram_pages)
+{
+	if (request->n_streams != kernel->n_streams)
+		return "not this kernel's streams";
+	if (!request->n || request->n >= 1u << 31 || request->n >= slots[kernel->trip_slot])
+		return "more iterations than the loop has";
+	if (request->n_pages > GB_PIXEL_PAGES)
+		return "too many pages";
+	for (uint32_t i = 0; i < request->n_pages; i++)
+		if (pages[i] >= ram_pages)
+			return "a page outside RAM";
+	for (uint32_t s = 0; s < kernel->n_streams; s++) {
+		const char *why = stream_refusal(kernel, request, s, slots);
+		if (why)
+			return why;
+	}
+	return NULL;
+}
