@@ -174,13 +174,12 @@ static struct error *fetch_program(struct hybrid *h)
 /* Processor time of one native run of a `workload ...` command. */
 static double run_native(struct hybrid *h, const char *command)
 {
-	char copy[128], path[64], *words[6] = { NULL };
+	char copy[128], path[64], *words[6] = { NULL }, *rest = copy;
 	int status, n = 0;
 	struct rusage used = { 0 };
 	snprintf(copy, sizeof(copy), "%s", command);
-	for (char *word = strtok(copy, " "); word && n < 5 && *word != '>';
-	     word = strtok(NULL, " "))
-		words[n++] = word;
+	while (n < 5 && rest)
+		words[n++] = strsep(&rest, " ");
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", h->native_fd);
 	pid_t child = fork();
 	if (!child) {

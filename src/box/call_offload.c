@@ -15,6 +15,7 @@
 #include "box/target.h"
 #include "learn/library.h"
 #include "offload/from_library.h"
+#include "offload/pixel_file.h"
 #include "offload/pixel_service.h"
 #include "offload/report.h"
 #include "offload/slots.h"
@@ -74,7 +75,7 @@ static struct error *await_service(const char *vm)
 	enum { PATIENCE_MS = 10000, STEP_MS = 20 };
 	for (int waited = 0; waited < PATIENCE_MS; waited += STEP_MS) {
 		AUTO(own_json) json_t *report = NULL;
-		TRY(pixel_service_report(vm, &report));
+		TRY(pixel_file_report(vm, &report));
 		const char *state = json_string_value(json_object_get(report, "state"));
 		if (!state || !strcmp(state, "ready") || !strcmp(state, "no device"))
 			return NULL;
@@ -87,11 +88,11 @@ static struct error *use_gpu(struct call_context *context)
 {
 	AUTO(own_json) json_t *report = NULL;
 	const char *gpu = call_string(context, "gpu"), *vm = target_name(context->target);
-	TRY(pixel_service_report(vm, &report));
+	TRY(pixel_file_report(vm, &report));
 	const char *state = json_string_value(json_object_get(report, "state"));
 	if ((gpu && !strcmp(gpu, "off")) || !state || !strcmp(state, "ready"))
 		return NULL;
-	TRY(pixel_service_forget(vm));
+	TRY(pixel_file_forget(vm));
 	TRY(start_service(context));
 	return await_service(vm);
 }
@@ -127,7 +128,7 @@ static struct error *report(struct target *target, struct trace_source *source, 
 	TRY(offload_report(source, &document));
 	json_object_set_new(document, "vm", json_string(target_name(target)));
 	json_t *service = NULL;
-	TRY(pixel_service_report(target_name(target), &service));
+	TRY(pixel_file_report(target_name(target), &service));
 	json_object_set_new(document, "pixel_cpu", service);
 	*ret = TAKE(document);
 	return NULL;
@@ -218,7 +219,7 @@ static struct error *run_pixel_cpu(struct call_context *context, json_t **ret)
 		.qemu = vm_pid(target_vm(context->target)),
 	};
 	TRY(pixel_service_run(&params));
-	return pixel_service_report(params.vm, ret);
+	return pixel_file_report(params.vm, ret);
 }
 
 static const struct call_param pixel_cpu_params[] = {

@@ -33,6 +33,7 @@
 #include "mcode/program.h"
 #include "mcode/spirv.h"
 #include "offload/gpu_run.h"
+#include "offload/pixel_file.h"
 #include "offload/pixel_request.h"
 #include "offload/slots.h"
 #include "plugin/pixel.h"
@@ -379,21 +380,6 @@ static struct error *serve(struct service *s)
 
 /* --- setting up */
 
-static struct error *open_shm(const char *vm, const char *kind, int *fd_ret,
-			      uint64_t *bytes_ret)
-{
-	char path[300];
-	struct stat st;
-	snprintf(path, sizeof(path), "/dev/shm/glassbox-%s-%s", vm, kind);
-	*fd_ret = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (*fd_ret < 0 && errno == ENOENT)
-		return error_create(ERR_NOT_FOUND, "%s is not here", path);
-	if (*fd_ret < 0 || fstat(*fd_ret, &st))
-		return error_system(errno, "cannot open %s", path);
-	*bytes_ret = (uint64_t)st.st_size;
-	return NULL;
-}
-
 /* The GPU work of a service that was killed ends with its process. */
 static struct error *wait_for_the_last(struct service *s)
 {
@@ -421,7 +407,7 @@ static struct error *wait_for_the_last(struct service *s)
 static struct error *map_shared(struct service *s)
 {
 	uint64_t bytes;
-	TRY(open_shm(s->params->vm, "pixel", &s->pixel_fd, &bytes));
+	TRY(pixel_file_open(s->params->vm, "pixel", &s->pixel_fd, &bytes));
 	if (bytes < GB_PIXEL_FILE_BYTES)
 		return error_create(ERR_BAD_DATA, "the Pixel CPU's file is too short");
 	if (flock(s->pixel_fd, LOCK_EX | LOCK_NB))
@@ -450,7 +436,7 @@ static struct error *map_shared(struct service *s)
 static struct error *map_memory(struct service *s)
 {
 	uint64_t data_bytes = GB_PIXEL_REQUESTS * GB_PIXEL_DATA_BYTES;
-	TRY(open_shm(s->params->vm, "ram", &s->ram_fd, &s->ram_bytes));
+	TRY(pixel_file_open(s->params->vm, "ram", &s->ram_fd, &s->ram_bytes));
 	s->ram_bytes &= ~(uint64_t)(GB_PAGE - 1);
 	uint8_t *at = mmap(NULL, s->ram_bytes + data_bytes, PROT_NONE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -548,55 +534,4 @@ struct error *pixel_service_run(const struct pixel_service_params *params)
 	tear_down(s);
 	free(s);
 	return err;
-}
-
-/* --- what others see of it */
-
-static const char *state_word(const struct gb_pixel *p)
-{
-	enum { DEAD_NS = 2000 * 1000 * 1000 };
-	static const char *const words[] = { "off", "starting", "ready", "no device", "lost" };
-	bool lives = p->service == GB_PIXEL_READY || p->service == GB_PIXEL_STARTING;
-	if (lives && now_ns() - p->heartbeat_ns > DEAD_NS)
-		return "gone";
-	return p->service < sizeof(words) / sizeof(*words) ? words[p->service] : "unknown";
-}
-
-struct error *pixel_service_forget(const char *vm)
-{
-	AUTO(own_fd) int fd = -1;
-	uint64_t bytes;
-	uint32_t off = GB_PIXEL_OFF;
-	TRY(open_shm(vm, "pixel", &fd, &bytes));
-	if (pwrite(fd, &off, sizeof(off), offsetof(struct gb_pixel, service)) != sizeof(off))
-		return error_system(errno, "cannot write the Pixel CPU's file");
-	return NULL;
-}
-
-struct error *pixel_service_report(const char *vm, json_t **ret)
-{
-	AUTO(own_fd) int fd = -1;
-	struct gb_pixel p;
-	uint64_t bytes;
-	char path[300];
-	struct error *err = open_shm(vm, "pixel", &fd, &bytes);
-	*ret = NULL;
-	if (error_catch(&err, ERR_NOT_FOUND)) {
-		*ret = json_null();
-		return NULL;
-	}
-	if (err)
-		return err;
-	if (pread(fd, &p, sizeof(p), 0) != sizeof(p))
-		return error_create(ERR_BAD_DATA, "the Pixel CPU's file is too short");
-	p.device[sizeof(p.device) - 1] = 0;
-	snprintf(path, sizeof(path), "/dev/shm/glassbox-%s-pixel", vm);
-	*ret = json_pack("{s:s, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-			 "state", state_word(&p), "pid", (json_int_t)p.pid, "device", p.device,
-			 "imported", (int)(p.imported != 0), "memory", path, "memory_bytes",
-			 (json_int_t)bytes, "requests", (json_int_t)p.requests, "done",
-			 (json_int_t)p.done, "refused", (json_int_t)p.refused, "abandoned",
-			 (json_int_t)p.abandoned, "iterations", (json_int_t)p.iterations, "ns",
-			 (json_int_t)p.busy_ns);
-	return *ret ? NULL : error_create(ERR_MEMORY, "out of memory");
 }

@@ -3,7 +3,6 @@
  * write private pages (plugin/pixel.h says why). Thread: one. */
 #ifndef OFFLOAD_PIXEL_SERVICE_H
 #define OFFLOAD_PIXEL_SERVICE_H
-#include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
 struct error;
@@ -19,12 +18,4 @@ struct pixel_service_params {
 /* Serves until offload is switched off or QEMU ends. Fails: ERR_UNSUPPORTED without a fitting
  * device, ERR_GPU when it is lost; the shared file says so too. */
 struct error *pixel_service_run(const struct pixel_service_params *params);
-
-/* What the last service left as its state: before another is started. */
-struct error *pixel_service_forget(const char *vm);
-
-/* {state, pid, device, imported, memory, requests, done, refused, abandoned, iterations, ns},
- * or null for a VM without the file. state: "off", "starting", "ready", "no device", "lost",
- * "gone" (was ready, but its heart does not beat). Caller owns *ret. */
-struct error *pixel_service_report(const char *vm, json_t **ret);
 #endif

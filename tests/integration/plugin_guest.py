@@ -1,6 +1,8 @@
 """A demo guest under a QEMU with the plugin, started by hand: console, shared file, hand-made kernels. For tests of the
 plugin alone, below the command line."""
+import base64
 import glob
+import gzip
 import json
 import mmap
 import os
@@ -172,6 +174,12 @@ class Guest:
     def send(self, line):
         self.console.sendall(line.encode() + b'\n')
 
+    def install(self, name, program):
+        """A program into the guest's /tmp."""
+        text = base64.encodebytes(gzip.compress(program)).decode()
+        self.send(f"base64 -d >/tmp/{name}.gz <<'END'\n{text}END")
+        self.run(f'gunzip -c /tmp/{name}.gz >/tmp/{name}; chmod +x /tmp/{name}')
+
     def run(self, line, timeout=300):
         """Output of a shell command."""
         mark = f'm{time.monotonic_ns()}'
@@ -252,11 +260,15 @@ def compile_kernel(name):
             return f.read(), at['plan'], at['run']
 
 
-def compile_program(name):
-    """Bytes of a guest program of tests/integration/programs, static and without a C library."""
+def compile_program(name, bits=64, libc=False):
+    """Bytes of a guest program of tests/integration/programs, static, without a C library or with musl."""
     with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
         source = os.path.join(SOURCE, 'tests/integration/programs', name + '.c')
-        subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-fno-pie', '-no-pie',
+        if libc:
+            subprocess.run(['musl-gcc', '-O1', '-static', '-s', '-fno-pie', '-no-pie', source, '-o', work + '/program'], check=True)
+            with open(work + '/program', 'rb') as f:
+                return f.read()
+        subprocess.run(['gcc', f'-m{bits}', '-O1', '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-fno-pie', '-no-pie',
                         '-fcf-protection=none', '-fno-tree-loop-distribute-patterns', '-s', '-Wl,--build-id=none',
                         '-Wl,-z,noseparate-code', source, '-o', work + '/program'], check=True)
         with open(work + '/program', 'rb') as f:

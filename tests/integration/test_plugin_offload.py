@@ -1,6 +1,5 @@
 """Native kernels in a real guest: same checksums, faults in the middle, short loops, switching off, several vCPUs."""
-import base64
-import gzip
+import shutil
 
 import pytest
 
@@ -172,9 +171,7 @@ def test_instruction_counting_clock(xor):
 
 def test_under_fire(guest, xor):
     """Faults in the middle, copy-on-write, signals, overlapping and self-modifying code: all right, off and on."""
-    program = compile_program('under_fire')
-    guest.send(f"base64 -d >/tmp/fire.gz <<'END'\n{base64.encodebytes(gzip.compress(program)).decode()}END")
-    guest.run('gunzip -c /tmp/fire.gz >/tmp/fire; chmod +x /tmp/fire')
+    guest.install('fire', compile_program('under_fire'))
     off = guest.run('/tmp/fire', 30)
     assert off.count('ok ') == 6 and 'bad' not in off, off
     put(guest, xor, least=2)
@@ -185,3 +182,48 @@ def test_under_fire(guest, xor):
     assert on == off
     assert stats['iterations'] > 4 * 60000, stats
     assert stats['failures']['page'] > 60 and stats['failures']['overlap'] > 0 and stats['failures']['code'] > 0, stats
+
+
+RACES = 7
+
+
+def races(guest, xor):
+    """Threads that map and unmap, forks in the middle, aliased pages, aged pages, single-stepping: all right, off and on."""
+    guest.install('races', compile_program('races', libc=True))
+    off = guest.run('/tmp/races', 300)
+    assert off.count('ok ') == RACES and 'bad' not in off, off
+    put(guest, xor, least=2)
+    guest.control.request(offload=1)
+    on = guest.run('/tmp/races', 300)
+    stats = guest.control.kernel(0)
+    clear(guest)
+    assert on == off
+    assert stats['iterations'] > 50 * 60000 and stats['failures']['overlap'] > 0 and stats['failures']['step'] > 0, stats
+
+
+needs_musl = pytest.mark.skipif(not shutil.which('musl-gcc'), reason='no musl-gcc')
+
+
+@needs_musl
+def test_races(guest, xor):
+    races(guest, xor)
+
+
+@pytest.mark.full
+@needs_musl
+@pytest.mark.parametrize('smp', [3, 4])
+def test_races_on_more_processors(xor, smp):
+    with Guest(smp=smp, cpu='qemu64') as g:
+        races(g, xor)
+
+
+def test_the_same_bytes_in_a_32_bit_program(guest, xor):
+    """The loop's bytes mean something else there: the mode is looked at before anything is done."""
+    guest.install('legacy', compile_program('legacy32', bits=32))
+    put(guest, xor, least=2)
+    guest.control.request(offload=1)
+    text = guest.run('/tmp/legacy')
+    stats = guest.control.kernel(0)
+    clear(guest)
+    assert 'ok 32-bit program' in text, text
+    assert stats['iterations'] == 0 and stats['failures'].get('shape', 0) > 0, stats
