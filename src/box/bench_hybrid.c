@@ -148,25 +148,27 @@ static struct error *learn_all(struct hybrid *h)
 
 /* --- the same program outside any emulator */
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The guest's own program, so that the very same machine code is compared. */
 static struct error *fetch_program(struct hybrid *h)
 {
 	AUTO(own_free) char *text = NULL;
-	TRY(guest_does(h, "xxd -p /bin/workload", &text));
+	TRY(guest_does(h, "xxd -p /bin/workload; echo =", &text));
 	h->native_fd = memfd_create("workload", 0);
 	if (h->native_fd < 0)
 		return error_system(errno, "cannot hold a program");
-	unsigned byte;
-	for (const char *at = text; *at;) {
-		if (*at == '\n' || *at == '\r' || *at == ' ') {
-			at++;
-			continue;
-		}
-		if (sscanf(at, "%2x", &byte) != 1)
+	for (const char *at = text; *at && *at != '='; at++) {
+		int high = hex_digit(at[0]), low = high < 0 ? -1 : hex_digit(at[1]);
+		if (high < 0)
+			continue; /* ends of lines */
+		uint8_t byte = (uint8_t)(high << 4 | low);
+		if (low < 0 || write(h->native_fd, &byte, 1) != 1)
 			return error_create(ERR_PEER, "the guest's program did not arrive");
-		uint8_t one = (uint8_t)byte;
-		if (write(h->native_fd, &one, 1) != 1)
-			return error_system(errno, "cannot hold a program");
-		at += 2;
+		at++;
 	}
 	return NULL;
 }

@@ -1,5 +1,5 @@
-/* Any bytes as a request to the Pixel CPU service, for a kernel that writes, one with a table and
- * one with a stride from a register: refused, or every access of its first, last and middle
+/* Any bytes as a request to the Pixel CPU service, for a kernel that writes, one with a table
+ * and one with a stride from a register: refused, or every access of its first, last and middle
  * iterations lies in the pages that it lists. */
 #include "base/error.h"
 #include "mcode/interp.h"

@@ -1,7 +1,8 @@
-/* Runs in the guest as a 32-bit program: the bytes of the workload's 64-bit xor loop, which mean
- * something else here. `inc %esp; mov (%esi,%eax,4),%eax; inc %esp; xor (%edx,%eax,4),%eax;
- * inc %esp; mov %eax,(%edi,%eax,4); dec %eax; add $1,%eax; dec %eax; cmp %eax,%ecx; jne`. With
- * a[k] = k + 2 and b = 0 it goes through k = 0, 1, 2 ... and stores k + 2 at place k + 2. */
+/* Runs in the guest as a 32-bit program: the bytes of the workload's 64-bit xor loop, which
+ * mean something else here. `inc %esp; mov (%esi,%eax,4),%eax; inc %esp; xor
+ * (%edx,%eax,4),%eax; inc %esp; mov %eax,(%edi,%eax,4); dec %eax; add $1,%eax; dec %eax; cmp
+ * %eax,%ecx; jne`. With a[k] = k + 2 and b = 0 it goes through k = 0, 1, 2 ... and stores k + 2
+ * at place k + 2. */
 enum { N = 6000 };
 static unsigned a[N + 8], b[N + 8], to[N + 8];
 

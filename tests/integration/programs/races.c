@@ -18,8 +18,8 @@ enum { PAGE = 4096, N = 64 * 1024, ROUNDS = 60 };
 
 static atomic_int stop;
 
-__attribute__((noinline)) static void loop_xor(uint32_t *to, const uint32_t *a, const uint32_t *b,
-					       uint64_t n)
+__attribute__((noinline)) static void loop_xor(uint32_t *to, const uint32_t *a,
+					       const uint32_t *b, uint64_t n)
 {
 	uint64_t i = 0;
 	__asm__ volatile("1: movl (%%rsi,%%rax,4),%%r8d\n"
@@ -210,7 +210,8 @@ static void test_single_step(void)
 {
 	enum { SHORT = 3000 };
 	uint32_t *a = fresh(N * 4), *b = fresh(N * 4);
-	uint32_t *to = mmap(NULL, N * 4, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint32_t *to =
+		mmap(NULL, N * 4, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	long steps = 0, in_loop = 0;
 	int status, good = 1;
 	fill(a, 11);
