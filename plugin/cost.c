@@ -236,7 +236,8 @@ void cost_executed(struct loaded *l, const struct cost_execution *x)
 	if (c->tcg_ps)
 		__atomic_fetch_add(&l->shared->saved_ns, (int64_t)(worth_ns - spent_ns),
 				   __ATOMIC_RELAXED);
-	weigh(l, c->tcg_ps ? spent_ns : 0, worth_ns);
+	if (x->tier == GB_TIER_NATIVE) /* a GPU that loses is left by its own price */
+		weigh(l, c->tcg_ps ? spent_ns : 0, worth_ns);
 	if (c->executions < 64 || c->executions % 16 == 0)
 		publish(l);
 }

@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -33,17 +32,10 @@ OWN_DECLARE(own_target, struct target *, target_destroy)
 enum { ROUNDS = 3, SHELL_MS = 600000, LEARN_MS = 2500, MOST_CASES = 48 };
 
 /* ORDER cases: the loops of guest/workload.c, then programs. */
-static const struct {
-	const char *name;
-	bool learnable; /* as far as this version's learner goes */
-} loops[] = {
-	{ "xor", true },     { "sum", true },	      { "sumbytes", true },
-	{ "saxpy", true },   { "memset", true },      { "memcpy", true },
-	{ "bswap", true },   { "grey", true },	      { "threshold", true },
-	{ "max", true },     { "min", true },	      { "adler", false },
-	{ "crc", false },    { "mandelbrot", false }, { "chacha", false },
-	{ "matmul", false },
-};
+static const char *const loops[] = { "xor",	  "sum",	"sumbytes", "saxpy",
+				     "memset",	  "memcpy",	"bswap",    "grey",
+				     "threshold", "max",	"min",	    "adler",
+				     "crc",	  "mandelbrot", "chacha",   "matmul" };
 
 static const struct {
 	const char *name, *command;
@@ -66,23 +58,14 @@ struct timed_case {
 };
 
 struct hybrid {
-	const struct bench_hybrid_params *params;
 	struct bench_guest *guest;
 	struct guest_shell *shell;
 	struct target *target;
 	struct trace_source *source;
 	int native_fd; /* the guest's workload program, or -1 */
-	bool has_gpu;
 	struct timed_case cases[MOST_CASES];
 	size_t n_cases;
 };
-
-static double now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 static struct error *guest_does(struct hybrid *h, const char *command, char **output_ret)
 {
@@ -95,11 +78,9 @@ static struct error *guest_does(struct hybrid *h, const char *command, char **ou
 
 static struct error *time_command(struct hybrid *h, const char *command, double *ms_ret)
 {
-	double wall = now_ms(), cpu = bench_guest_vcpu_ms(h->guest);
+	double before = bench_guest_vcpu_ms(h->guest);
 	TRY(guest_does(h, command, NULL));
-	wall = now_ms() - wall;
-	cpu = bench_guest_vcpu_ms(h->guest) - cpu;
-	*ms_ret = h->has_gpu ? wall : cpu;
+	*ms_ret = bench_guest_vcpu_ms(h->guest) - before;
 	return NULL;
 }
 
@@ -251,10 +232,7 @@ static struct error *add_loop(struct hybrid *h, const char *name, uint64_t bytes
 static struct error *add_cases(struct hybrid *h)
 {
 	for (size_t i = 0; i < sizeof(loops) / sizeof(*loops); i++)
-		TRY(add_loop(h, loops[i].name, 256 << 10, 0.97));
-	for (size_t i = 0; h->has_gpu && i < sizeof(loops) / sizeof(*loops); i++)
-		if (loops[i].learnable)
-			TRY(add_loop(h, loops[i].name, 64 << 20, 0.97));
+		TRY(add_loop(h, loops[i], 256 << 10, 0.97));
 	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
 		struct timed_case *c = add_case(h, 0.97);
 		snprintf(c->label, sizeof(c->label), "%s", programs[i].name);
@@ -332,25 +310,14 @@ static struct error *report_shares(struct hybrid *h, json_t *rows)
 
 static struct error *switch_on(struct hybrid *h)
 {
-	AUTO(own_json) json_t *document = NULL;
-	AUTO(own_json)
-	json_t *args = json_pack("{s:s, s:s}", "state", "on", "gpu",
-				 h->params->software ? "any" : "auto");
-	if (h->params->library)
-		json_object_set_new(args, "library", json_string(h->params->library));
-	struct call_context context = { .target = h->target, .args = args };
-	TRY(call_offload.run(&context, &document));
-	const char *state = json_string_value(
-		json_object_get(json_object_get(document, "pixel_cpu"), "state"));
-	h->has_gpu = state && !strcmp(state, "ready");
-	return NULL;
+	return call(h, &call_offload, json_pack("{s:s, s:s}", "state", "on", "gpu", "off"));
 }
 
 static struct error *open_guest(struct hybrid *h)
 {
 	char path[256];
 	const char *name;
-	TRY(bench_guest_start_learning(1ull << 30, &h->guest));
+	TRY(bench_guest_start_learning(256ull << 20, &h->guest));
 	name = vm_name(bench_guest_vm(h->guest));
 	TRY(guest_shell_open(name, &h->shell));
 	TRY(target_open(&(struct target_params){ .vm = name }, &h->target));
@@ -376,11 +343,10 @@ static struct error *run(struct hybrid *h, json_t *rows)
 	return report_shares(h, rows);
 }
 
-struct error *bench_hybrid(const struct bench_hybrid_params *params, json_t *rows)
+struct error *bench_hybrid(json_t *rows)
 {
 	struct hybrid *h;
 	TRY(error_alloc(1, sizeof(*h), &h));
-	h->params = params;
 	h->native_fd = -1;
 	struct error *err = run(h, rows);
 	own_fd(&h->native_fd);

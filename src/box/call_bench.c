@@ -31,9 +31,7 @@ static struct error *run_learn(struct call_context *context, json_t *rows)
 
 static struct error *run_hybrid(struct call_context *context, json_t *rows)
 {
-	return bench_hybrid(
-		&(struct bench_hybrid_params){ .software = call_bool(context, "software") },
-		rows);
+	return bench_hybrid(rows);
 }
 
 static struct error *run_executors(struct call_context *context, json_t *rows)
@@ -82,7 +80,6 @@ static const struct call_param bench_params[] = {
 	  .help = "bridge, executors, guest, hybrid, learn, viz; all if not given" },
 	{ "dump", CALL_PATH, .placeholder = "F",
 	  .help = "guest, viz: read or draw this memory" },
-	{ "software", CALL_BOOL, .help = "hybrid: the Pixel CPU service without a GPU too" },
 	{ "fill", CALL_BOOL, .help = "viz: put copies of data where the dump has zeros" },
 	{ "device", CALL_STRING, .placeholder = "NAME",
 	  .help = "executors, viz: part of the GPU's name" },
