@@ -121,3 +121,9 @@ def picture(driver, name):
     folder.mkdir(exist_ok=True)
     shot = driver.execute_cdp_cmd('Page.captureScreenshot', {'format': 'png'})
     (folder / f'{name}.png').write_bytes(base64.b64decode(shot['data']))
+
+
+def shown_processes(driver):
+    """(pid, name) of the rows of the process list."""
+    return driver.execute_script("""return [...document.querySelectorAll('#process-rows tr')].map(
+        row => [Number(row.dataset.pid), row.children[1].textContent])""")

@@ -13,11 +13,6 @@ def served(fresh_guest, env):
     server.stop()
 
 
-def shown_processes(driver):
-    return driver.execute_script("""return [...document.querySelectorAll('#process-rows tr')].map(
-        row => [Number(row.dataset.pid), row.children[1].textContent])""")
-
-
 def pick_something(driver):
     """Clicks about the middle of the volume until a voxel is hit; gives the address that the page shows."""
     return driver.execute_async_script("""
@@ -43,7 +38,7 @@ def test_page_shows_the_guest(served):
     with browser() as driver:
         open_page(driver, server, size=(900, 500))
         rows = server.get(f'/api/v1/vms/{guest.name}/ps')
-        shown = until('the same processes', lambda: (lambda s: s if len(s) >= len(rows) - 2 else None)(shown_processes(driver)))
+        shown = until('the same processes', lambda: (lambda s: s if len(s) >= len(rows) - 2 else None)(page.shown_processes(driver)))
         assert (1, 'init') in {tuple(row) for row in shown}
         assert {pid for pid, _ in shown} & {row['pid'] for row in rows if not row['kthread']} == \
             {row['pid'] for row in rows if not row['kthread']}
@@ -89,5 +84,5 @@ def test_console_question_and_survival(served):
 
         status, _, body = server.change(f'/api/v1/vms/{guest.name}/reset')
         assert status == 200, body
-        until('processes after the reset', lambda: (1, 'init') in {tuple(r) for r in shown_processes(driver)})
+        until('processes after the reset', lambda: (1, 'init') in {tuple(r) for r in page.shown_processes(driver)})
         assert not page.complaints(driver)

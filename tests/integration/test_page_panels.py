@@ -199,6 +199,33 @@ def test_the_layout_fits_and_everything_can_be_read(served):
         assert before == driver.execute_script("return [...document.querySelectorAll('.top, .stage, .lower, .right')].map((e) => JSON.stringify(e.getBoundingClientRect()))")
 
 
+def test_the_past_shows_who_ran_then(served):
+    """A process that came and went is in the list of its moment, and in no other."""
+    guest, server = served
+    guest.console.run('cp /bin/busybox /tmp/busybox-passing; /tmp/busybox-passing sleep 7777 &')
+
+    def recorded():
+        rows = server.get(f'/api/v1/vms/{guest.name}/history?table=processes')
+        return any(row['comm'].startswith('busybox-p') for row in rows)
+    until('the recorder to see it', lambda: server.ask(f'/api/v1/vms/{guest.name}/history')[0] == 200 and recorded())
+    then = time.time()
+    time.sleep(2)
+    guest.console.run('kill $!')
+    until('the recorder to miss it', lambda: not recorded())
+    with browser(webgpu=False) as driver:
+        open_page(driver, server, '?draw=server')
+        until('a timeline', lambda: driver.execute_script("return !document.getElementById('timeline').disabled"))
+        assert not any(name.startswith('busybox-p') for _, name in page.shown_processes(driver))
+        span = server.get(f'/api/v1/vms/{guest.name}/timeline')
+        part = (then + 1 - span['first_ns'] / 1e9) / (span['last_ns'] - span['first_ns']) * 1e9
+        driver.execute_script("const s = document.getElementById('timeline'); s.value = arguments[0]; s.dispatchEvent(new Event('input'))", round(part * 1000))
+        until('the process of then', lambda: any(name.startswith('busybox-p') for _, name in page.shown_processes(driver)))
+        picture(driver, 'page-past')
+        driver.execute_script("document.dispatchEvent(new KeyboardEvent('keydown', { key: 'n' }))")
+        until('now', lambda: not any(name.startswith('busybox-p') for _, name in page.shown_processes(driver)))
+        assert not page.complaints(driver)
+
+
 def test_nothing_runs_and_a_wrong_vm(env):
     server = page.Server(env)
     try:

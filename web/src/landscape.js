@@ -167,9 +167,10 @@ export class Landscape {
 	greet(guest) {
 		this.arrange();
 		this.renderer?.fillPalette(/** @type {any} */ (guest.pages?.kinds));
+		if (!view.camera) this.camera = this.fitted(this.wholeScene());
 		if (guest.vm !== view.vm) return;
 		if (guest.pages) guest.pages.pid = view.pid;
-		this.camera = cameraFrom(view.camera) ?? this.fitted(this.wholeScene());
+		this.camera = cameraFrom(view.camera) ?? this.camera;
 		this.events.hello(guest);
 		this.say(null);
 		this.preferSoon();
@@ -213,10 +214,14 @@ export class Landscape {
 		});
 	}
 
-	/** @param {any[] | null} rows   of the facts table `regions`; null: now */
+	/**
+	 * Whether the volume can show it: pictures of the server are of what is now.
+	 * @param {any[] | null} rows   of the facts table `regions`; null: now
+	 */
 	showPast(rows) {
 		this.guest?.pages?.showPast(rows);
 		this.guest?.relabel();
+		return Boolean(this.renderer);
 	}
 
 	/** @param {import("./overlay.js").Label[]} labels */
@@ -417,8 +422,8 @@ export class Landscape {
 
 	/** A slow GPU gets longer turns of work on what arrived. */
 	takeQueued() {
-		const end = performance.now() + Math.max(12, Math.min(120, this.frameMs * 0.3));
-		for (const guest of this.guests.values()) guest.takeQueued(end);
+		const turn = Math.max(12, Math.min(120, this.frameMs * 0.3)) / Math.max(1, this.guests.size);
+		for (const guest of this.guests.values()) guest.takeQueued(performance.now() + turn);
 	}
 
 	/** News are drawn at once by a fast GPU; a slow one gets some rest between two pictures. */
@@ -481,11 +486,24 @@ export class Landscape {
 		this.lodBias = this.scale < 0.5 ? 0.5 : 0;
 	}
 
+	/**
+	 * Where the guests of a scene of several are, in the voxels of one of them.
+	 * @param {GuestView} seen
+	 */
+	bricks(seen) {
+		if (this.guests.size < 2) return [];
+		return [...this.guests.values()].filter((guest) => guest.pages).map((guest) => {
+			const low = guest.offset.map((v, i) => v - seen.offset[i]);
+			const box = boundsOf(guest.order, 0, Math.ceil(guest.topBytes / PAGE) * PAGE);
+			return { vm: guest.vm, low, high: low.map((v, i) => v + this.explodedAt(box.high[i] - 1, i, guest) + 1 - guest.offset[i]) };
+		});
+	}
+
 	drawOverlay() {
 		const guest = this.guest;
 		if (!guest?.pages) return;
 		this.overlay.draw({ camera: this.cameraOf(guest), order: guest.order, explode: view.explode / 100, wire: view.wire === "on", topBytes: guest.topBytes,
-			hasLabels: settings.labels, chosen: view.at ? Number(view.at) : null });
+			hasLabels: settings.labels, chosen: view.at ? Number(view.at) : null, bricks: this.bricks(guest) });
 	}
 
 	/** Numbers for the HUD, at most four times a second. */

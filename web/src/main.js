@@ -146,8 +146,9 @@ const help = helpDialog();
 const settingsBox = settingsDialog();
 const start = startDialog();
 const timeline = new Timeline((rows) => {
-	landscape.showPast(rows);
+	const isShown = landscape.showPast(rows);
 	legend();
+	return isShown;
 });
 
 /** @type {Record<string, () => void>} */

@@ -33,6 +33,7 @@ export class Overlay {
 	 * @param {boolean} what.hasLabels
 	 * @param {number | null} what.chosen   an address
 	 * @param {number} what.topBytes
+	 * @param {{ vm: string, low: number[], high: number[] }[]} what.bricks   guests, when there are several
 	 */
 	draw(what) {
 		const ratio = Math.min(2, devicePixelRatio);
@@ -50,6 +51,7 @@ export class Overlay {
 		if (what.wire) this.wireframe(what.topBytes);
 		/** @type {{ x: number, y: number, w: number }[]} */
 		const drawn = [];
+		for (const brick of what.bricks) this.brick(brick);
 		if (what.hasLabels) for (const label of this.labels) this.label(label, drawn);
 		if (what.chosen !== null) {
 			const page = Math.floor(what.chosen / PAGE) * PAGE;
@@ -108,6 +110,20 @@ export class Overlay {
 		while (topBytes / bytes > MOST_BLOCKS) bytes *= 8;
 		for (let start = 0; start < topBytes; start += bytes)
 			this.box(boundsOf(/** @type {number} */ (this.order), start, start + bytes), "#9fb4cc", 0.22);
+	}
+
+	/**
+	 * The name of a guest over its memory.
+	 * @param {{ vm: string, low: number[], high: number[] }} brick
+	 */
+	brick({ vm, low, high }) {
+		const pen = /** @type {CanvasRenderingContext2D} */ (this.pen);
+		const at = this.at([(low[0] + high[0]) / 2, high[1], (low[2] + high[2]) / 2]);
+		if (!at) return;
+		pen.textAlign = "center";
+		pen.fillStyle = "#dfe8f3";
+		pen.fillText(vm, at.x, at.y - 16);
+		pen.textAlign = "start";
 	}
 
 	/**

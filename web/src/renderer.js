@@ -125,6 +125,7 @@ export class Renderer {
 		if (fits && !scene.banksChanged) return target;
 		if (!fits) {
 			target.picture?.destroy();
+			scene.owned = scene.owned.filter((buffer) => buffer !== target.picture);
 			target.picture = this.device.createBuffer({ size: this.width * this.height * 8, usage: GPUBufferUsage.STORAGE });
 			scene.owned.push(target.picture);
 			[target.width, target.height] = [this.width, this.height];

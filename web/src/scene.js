@@ -20,6 +20,21 @@ const usage = () => ({
 	uniform: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
 });
 
+/** @type {WeakMap<GPUDevice, { bring: GPUComputePipeline, build: GPUComputePipeline, widen: GPUComputePipeline }>} */
+const made = new WeakMap();
+
+/**
+ * The kernels that bring pages and build the grid, compiled once for a device.
+ * @param {GPUDevice} device
+ */
+function kernelsOf(device) {
+	const kernel = (/** @type {string} */ code, /** @type {string} */ entryPoint) =>
+		device.createComputePipeline({ layout: "auto", compute: { module: device.createShaderModule({ code }), entryPoint } });
+	const kernels = made.get(device) ?? { bring: kernel(bringSource, "bring_pages"), build: kernel(gridSource, "build_grid"), widen: kernel(gridSource, "widen_grid") };
+	made.set(device, kernels);
+	return kernels;
+}
+
 export class Scene {
 	/**
 	 * @param {GPUDevice} device
@@ -50,7 +65,7 @@ export class Scene {
 		this.residentPages = 0;
 		this.gridIsOld = true;
 		this.createBuffers();
-		this.createKernels();
+		this.kernels = kernelsOf(device);
 		/** @type {number[]} */
 		this.changes = [];
 		/** @type {GPUBuffer[]} of whoever draws this scene; they end with it */
@@ -100,17 +115,6 @@ export class Scene {
 		view[42] = this.order;
 		view[44] = this.bankShift;
 		view[45] = this.nFrames;
-	}
-
-	createKernels() {
-		const kernel = (/** @type {string} */ code, /** @type {string} */ entryPoint) =>
-			this.device.createComputePipeline({
-				layout: "auto",
-				compute: { module: this.device.createShaderModule({ code }), entryPoint },
-			});
-		this.bring = kernel(bringSource, "bring_pages");
-		this.build = kernel(gridSource, "build_grid");
-		this.widen = kernel(gridSource, "widen_grid");
 	}
 
 	/** Bindings 1 to 4. */
@@ -189,7 +193,7 @@ export class Scene {
 		queue.writeBuffer(this.changeBuffer, 0, new Uint32Array([count, 0, 0, 0, ...this.changes]));
 		if (this.sourcePages) queue.writeBuffer(this.sourceBuffer, 0, this.source, 0, this.sourcePages * PAGE_BYTES);
 		const group = this.device.createBindGroup({
-			layout: this.bring.getBindGroupLayout(0),
+			layout: this.kernels.bring.getBindGroupLayout(0),
 			entries: [
 				{ binding: 0, resource: { buffer: this.uniform } },
 				...this.bankEntries(),
@@ -199,7 +203,7 @@ export class Scene {
 				{ binding: 10, resource: { buffer: this.sourceBuffer } },
 			],
 		});
-		this.dispatch(this.bring, group, [count, 1, 1]);
+		this.dispatch(this.kernels.bring, group, [count, 1, 1]);
 		this.changes = [];
 		this.sourcePages = 0;
 	}
@@ -214,8 +218,8 @@ export class Scene {
 		const size = [this.blocks, this.blocks, this.blocks];
 		const group = (/** @type {GPUComputePipeline} */ pipeline, /** @type {any[]} */ list) =>
 			this.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: list });
-		this.dispatch(this.build, group(this.build, entries), size);
-		this.dispatch(this.widen, group(this.widen, entries.filter((entry) => entry.binding !== 6)), size);
+		this.dispatch(this.kernels.build, group(this.kernels.build, entries), size);
+		this.dispatch(this.kernels.widen, group(this.kernels.widen, entries.filter((entry) => entry.binding !== 6)), size);
 	}
 
 	/**

@@ -12,7 +12,7 @@ const LOOK_MS = 5000;
 const time = (/** @type {number} */ seconds) => new Date(seconds * 1000).toLocaleTimeString();
 
 export class Timeline {
-	/** @param {(rows: any[] | null) => void} showRegions */
+	/** @param {(rows: any[] | null) => boolean} showRegions   whether the volume shows them too */
 	constructor(showRegions) {
 		this.showRegions = showRegions;
 		this.first = 0;
@@ -91,8 +91,10 @@ export class Timeline {
 		this.text.textContent = time(Number(past));
 		try {
 			const rows = await query(view.vm ?? "", "history", { table: "regions", at: `@${past}` });
-			if (view.past === past) this.showRegions(rows.length ? rows : null);
+			if (view.past !== past) return;
+			const isShown = this.showRegions(rows.length ? rows : null);
 			if (!rows.length) this.text.textContent = `${time(Number(past))} · kinds of pages were not recorded`;
+			else if (!isShown) this.text.textContent = `${time(Number(past))} · the picture is of now`;
 		} catch (error) {
 			notify(/** @type {Error} */ (error).message, "error");
 			set({ past: "" });
