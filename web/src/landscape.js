@@ -172,7 +172,7 @@ export class Landscape {
 		if (guest.pages) guest.pages.pid = view.pid;
 		this.camera = cameraFrom(view.camera) ?? this.camera;
 		this.events.hello(guest);
-		this.say(null);
+		this.say(this.picture?.isShown === false ? "The server draws the first picture …" : null);
 		this.preferSoon();
 		this.redraw();
 	}
@@ -185,7 +185,7 @@ export class Landscape {
 		this.events.state(guest, state);
 		if (guest.vm !== view.vm) return;
 		if (state.state === "gone") this.say(`The VM is gone: ${state.reason ?? "it ended"}. Waiting for it to come back.`);
-		else if (guest.pages) this.say(null);
+		else if (guest.pages && this.picture?.isShown !== false) this.say(null);
 	}
 
 	/** Puts the guests in their places. */
@@ -465,7 +465,9 @@ export class Landscape {
 			const parts = [...this.guests.values()].filter((guest) => guest.scene).map((guest) => ({ scene: /** @type {any} */ (guest.scene), look: this.look(guest) }));
 			await this.renderer.render(parts, size.width, size.height);
 		} else if (this.picture && this.guest?.pages) {
+			const isFirst = !this.picture.isShown;
 			await this.picture.draw(this.asked(size), size, busy, this.guest.pages.selection);
+			if (isFirst && this.picture.isShown && this.guest?.state !== "gone") this.say(null);
 		}
 	}
 

@@ -10,6 +10,7 @@ export class ServerPicture {
 		this.canvas = canvas;
 		this.pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 		this.device = "";
+		this.isShown = false;
 	}
 
 	/**
@@ -44,6 +45,7 @@ export class ServerPicture {
 			this.canvas.height = size.height;
 		}
 		this.pen.drawImage(bitmap, 0, 0, this.canvas.width, this.canvas.height);
+		this.isShown = true;
 	}
 
 	/**
