@@ -83,7 +83,8 @@ export class Overlay {
 	box(box, colour, alpha) {
 		const pen = /** @type {CanvasRenderingContext2D} */ (this.pen);
 		const corners = [...Array(8).keys()].map((c) =>
-			this.at(this.exploded([0, 1, 2].map((axis) => ((c >> axis) & 1 ? box.high[axis] : box.low[axis])), box.low)));
+			this.at(this.exploded([0, 1, 2].map((axis) => ((c >> axis) & 1 ? box.high[axis] : box.low[axis])),
+				[0, 1, 2].map((axis) => ((c >> axis) & 1 ? box.high[axis] - 1 : box.low[axis])))));
 		pen.globalAlpha = alpha;
 		pen.strokeStyle = colour;
 		pen.lineWidth = 1.5;
