@@ -73,7 +73,7 @@ def test_symbols(guest):
     theirs = {(name, int(address, 16), kind, *module) for address, kind, name, *module in theirs if module[:1] not in ([m] for m in made)}
     ours = {(row["name"], int(row["address"], 16), row["type"], *([f"[{row['module']}]"] if row["module"] else []))
             for row in guest.ask("symbols")}
-    assert len(theirs) > 50_000 and len({row[3] for row in theirs if row[3:]}) > 10
+    assert len(theirs) > 50_000 and len({row[3] for row in theirs if row[3:]}) > 5  # newer kernels have more built in
     assert theirs == ours
 
 
