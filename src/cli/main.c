@@ -167,5 +167,7 @@ int main(int argc, char **argv)
 	}
 	if (!err)
 		err = run_audited(call, &parsed);
+	if (err && error_kind(err) == ERR_USAGE && !error_hint_text(err))
+		err = error_hint(err, "glassbox %s --help shows the usage", call->name);
 	return err ? report(err) : 0;
 }

@@ -3,6 +3,7 @@ import base64
 import concurrent.futures
 import json
 import os
+import shutil
 import socket
 import subprocess
 
@@ -167,6 +168,9 @@ def test_metrics_and_openapi(server):
     assert f'glassbox_vm_up{{vm="{server.guest.name}"'.encode() in body
     names = [line.split()[2] for line in body.decode().splitlines() if line.startswith('# TYPE')]
     assert len(names) == len(set(names))
+    if shutil.which('promtool'):
+        checked = subprocess.run(['promtool', 'check', 'metrics'], input=body, capture_output=True, timeout=60, check=False)
+        assert checked.returncode == 0 and not checked.stderr, checked.stderr
     document = server.get('/openapi.json')
     assert document['openapi'].startswith('3.') and '/api/v1/vms/{vm}/ps' in document['paths']
 
