@@ -307,17 +307,6 @@ static json_t *ranges_of(struct call_context *context, const json_t *query)
 	return ranges ? ranges : json_array();
 }
 
-static json_t *column_names(const json_t *query)
-{
-	const struct call *call = call_find(json_string_value(json_object_get(query, "call")));
-	json_t *names = json_array();
-	for (const struct call_column *column = call ? call->columns : NULL;
-	     column && column->key; column++)
-		if (column->style != COLUMN_HIDDEN)
-			json_array_append_new(names, json_string(column->key));
-	return names;
-}
-
 static struct error *parse_question(struct call_context *context, const char *question,
 				    json_t **ret)
 {
@@ -341,11 +330,13 @@ static struct error *answer_query(struct call_context *context, const char *ques
 	AUTO(own_free) char *text = sentence ? text_of(query, sentence, rows) : NULL;
 	if (!text)
 		return error_create(ERR_MEMORY, "no memory for an answer");
-	*ret = json_pack("{s:s, s:O, s:s, s:O, s:o, s:o, s:O?, s:O, s:s}", "question", question,
-			 "understood", json_object_get(query, "understood"), "answer", sentence,
-			 "rows", rows, "columns", column_names(query), "ranges",
-			 ranges_of(context, query), "focus", json_object_get(query, "focus"),
-			 "query", query, "text", text);
+	*ret = json_pack(
+		"{s:s, s:O, s:s, s:O, s:o, s:o, s:O?, s:O, s:s}", "question", question,
+		"understood", json_object_get(query, "understood"), "answer", sentence, "rows",
+		rows, "columns",
+		call_column_names(call_find(json_string_value(json_object_get(query, "call")))),
+		"ranges", ranges_of(context, query), "focus", json_object_get(query, "focus"),
+		"query", query, "text", text);
 	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
 }
 

@@ -201,6 +201,16 @@ struct error *call_away(struct call_context *context, void (*work)(void *user), 
 	return NULL;
 }
 
+json_t *call_column_names(const struct call *call)
+{
+	json_t *names = json_array();
+	for (const struct call_column *column = call ? call->columns : NULL;
+	     column && column->key; column++)
+		if (column->style != COLUMN_HIDDEN)
+			json_array_append_new(names, json_string(column->key));
+	return names;
+}
+
 json_t *call_hex(uint64_t value)
 {
 	return json_sprintf("0x%llx", (unsigned long long)value);

@@ -118,6 +118,9 @@ void call_progress(const struct call_context *context, double done, const char *
  * the VM is gone afterwards; work has run in any case. */
 struct error *call_away(struct call_context *context, void (*work)(void *user), void *user);
 
+/* Keys of the columns that people see; empty without a call. New reference. */
+json_t *call_column_names(const struct call *call);
+
 /* "0x..." string of an address or id, the form DESIGN 3.2 asks for. New reference. */
 json_t *call_hex(uint64_t value);
 #endif

@@ -13,33 +13,15 @@
 #include "guest/task.h"
 #include "guest/vma.h"
 
-/* What the visitors below fill in. */
-struct rows {
-	struct guest *guest;
-	const struct guest_task *task; /* whose files these are */
-	json_t *list;
-	struct error *err; /* owned */
-};
-
-static bool add_row(struct rows *rows, json_t *row)
-{
-	rows->err = json_list_add(rows->list, row);
-	return !rows->err;
-}
-
-static json_t *text_or_null(const char *text)
-{
-	return *text ? json_guest_text(text, SIZE_MAX) : json_null();
-}
-
 /* --- maps --------------------------------------------------------------------------------- */
 
 static bool map_row(void *user, const struct guest_vma *vma)
 {
-	return add_row(user, json_pack("{s:o,s:o,s:s,s:o,s:o,s:s}", "start",
+	return call_rows_add(user,
+			     json_pack("{s:o,s:o,s:s,s:o,s:o,s:s}", "start",
 				       call_hex(vma->start), "end", call_hex(vma->end), "perms",
 				       vma->perms, "offset", call_hex(vma->offset), "path",
-				       text_or_null(vma->path), "kind", vma->kind));
+				       json_text_or_null(vma->path), "kind", vma->kind));
 }
 
 static struct error *run_maps(struct call_context *context, json_t **ret)
@@ -48,13 +30,10 @@ static struct error *run_maps(struct call_context *context, json_t **ret)
 	struct guest_task task;
 	TRY(call_guest(context, &guest));
 	TRY(call_task(context, guest, &task));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	guest_vmas_each(guest, &task, map_row, &rows);
-	if (rows.err)
-		return rows.err;
-	*ret = TAKE(list);
-	return NULL;
+	return call_rows_take(&rows, ret);
 }
 
 static const struct call_param pid_params[] = {
@@ -113,11 +92,11 @@ static struct error *run_env(struct call_context *context, json_t **ret)
 	TRY(call_guest(context, &guest));
 	TRY(call_task(context, guest, &task));
 	AUTO(own_free) char *bytes = NULL;
+	AUTO(own_json) json_t *list = json_array();
 	size_t length = guest_task_environment(guest, &task, &bytes);
 	if (!length && task.mm)
 		guest_add_note(guest, "the environment of process %d is empty or not in RAM",
 			       task.pid);
-	AUTO(own_json) json_t *list = json_array();
 	TRY(add_variables(bytes, length, list));
 	*ret = TAKE(list);
 	return NULL;
@@ -144,16 +123,17 @@ const struct call call_env = {
 
 static bool file_row(void *user, const struct guest_file *file)
 {
-	struct rows *rows = user;
+	struct call_rows *rows = user;
 	char path[GUEST_PATH_BYTES];
 	guest_file_path(rows->guest, file->gva, path, sizeof(path));
 	const char *type = file->type;
 	if (!strncmp(path, "anon_inode:", 11))
 		type = "anonymous";
 	json_t *position = json_number_or_null(file->has_position, (int64_t)file->position);
-	return add_row(rows, json_pack("{s:i,s:i,s:o,s:s,s:o,s:o}", "pid", rows->task->pid,
-				       "fd", (int)file->fd, "path", text_or_null(path), "type",
-				       type, "position", position, "flags",
+	return call_rows_add(rows,
+			     json_pack("{s:i,s:i,s:o,s:s,s:o,s:o}", "pid", rows->task->pid,
+				       "fd", (int)file->fd, "path", json_text_or_null(path),
+				       "type", type, "position", position, "flags",
 				       json_hex_or_null(file->has_flags, file->flags)));
 }
 
@@ -163,35 +143,32 @@ static struct error *run_files(struct call_context *context, json_t **ret)
 	TRY(call_guest(context, &guest));
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
 	TRY(call_tasks(context, guest, &tasks));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	for (size_t i = 0; i < tasks.count && !rows.err; i++) {
 		rows.task = &tasks.items[i];
 		guest_files_each(guest, rows.task, file_row, &rows);
 	}
-	if (rows.err)
-		return rows.err;
-	*ret = TAKE(list);
-	return NULL;
+	return call_rows_take(&rows, ret);
 }
 
 static bool socket_row(void *user, const struct guest_socket *s)
 {
 	bool held = s->pid >= 0;
-	return add_row(user,
-		       json_pack("{s:o,s:o,s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:o,s:o,s:o}",
-				 "pid", json_number_or_null(held, s->pid), "fd",
-				 json_number_or_null(held, s->fd), "family",
-				 s->family ? s->family : s->family_text, "type",
-				 s->type ? s->type : s->type_text, "proto", s->proto, "local",
-				 text_or_null(s->local), "remote", text_or_null(s->remote),
-				 "state", s->state, "receive_queue",
-				 (json_int_t)s->receive_queue, "send_queue",
-				 (json_int_t)s->send_queue, "inode",
-				 json_number_or_null(s->inode != 0, (int64_t)s->inode), "uid",
-				 json_number_or_null(s->has_uid, s->uid), "ns",
-				 json_number_or_null(s->net_ns != 0, s->net_ns), "sock",
-				 call_hex(s->gva)));
+	return call_rows_add(
+		user,
+		json_pack("{s:o,s:o,s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:o,s:o,s:o}", "pid",
+			  json_number_or_null(held, s->pid), "fd",
+			  json_number_or_null(held, s->fd), "family",
+			  s->family ? s->family : s->family_text, "type",
+			  s->type ? s->type : s->type_text, "proto", s->proto, "local",
+			  json_text_or_null(s->local), "remote", json_text_or_null(s->remote),
+			  "state", s->state, "receive_queue", (json_int_t)s->receive_queue,
+			  "send_queue", (json_int_t)s->send_queue, "inode",
+			  json_number_or_null(s->inode != 0, (int64_t)s->inode), "uid",
+			  json_number_or_null(s->has_uid, s->uid), "ns",
+			  json_number_or_null(s->net_ns != 0, s->net_ns), "sock",
+			  call_hex(s->gva)));
 }
 
 static struct error *run_sockets(struct call_context *context, json_t **ret)
@@ -200,13 +177,10 @@ static struct error *run_sockets(struct call_context *context, json_t **ret)
 	TRY(call_guest(context, &guest));
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
 	TRY(call_tasks(context, guest, &tasks));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	TRY(guest_sockets_each(guest, &tasks, call_has(context, "pid"), socket_row, &rows));
-	if (rows.err)
-		return rows.err;
-	*ret = TAKE(list);
-	return NULL;
+	return call_rows_take(&rows, ret);
 }
 
 static const struct call_column files_columns[] = {
@@ -263,12 +237,12 @@ static json_t *module_object(const struct guest_module *module)
 			 json_guest_text(module->name, sizeof(module->name)), "address",
 			 call_hex(module->address), "size", (json_int_t)module->size_bytes,
 			 "refcount", module->refcount, "state", module->state, "used_by",
-			 text_or_null(module->used_by));
+			 json_text_or_null(module->used_by));
 }
 
 static bool module_row(void *user, const struct guest_module *module)
 {
-	return add_row(user, module_object(module));
+	return call_rows_add(user, module_object(module));
 }
 
 static bool hidden_module_row(void *user, const struct guest_module *module, unsigned views)
@@ -277,23 +251,20 @@ static bool hidden_module_row(void *user, const struct guest_module *module, uns
 	json_t *row = module_object(module);
 	if (row)
 		json_object_set_new(row, "found_in", json_bit_names(views, names, 3));
-	return add_row(user, row);
+	return call_rows_add(user, row);
 }
 
 static struct error *run_lsmod(struct call_context *context, json_t **ret)
 {
 	struct guest *guest = NULL;
 	TRY(call_guest(context, &guest));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	if (call_bool(context, "hidden"))
 		TRY(guest_hidden_modules_each(guest, hidden_module_row, &rows));
 	else
 		guest_modules_each(guest, module_row, &rows);
-	if (rows.err)
-		return rows.err;
-	*ret = TAKE(list);
-	return NULL;
+	return call_rows_take(&rows, ret);
 }
 
 static const struct call_param lsmod_params[] = {
@@ -327,25 +298,22 @@ static bool mount_row(void *user, const struct guest_mount *mount)
 {
 	char numbers[32];
 	snprintf(numbers, sizeof(numbers), "%u:%u", mount->major, mount->minor);
-	return add_row(user,
-		       json_pack("{s:i,s:i,s:o,s:o,s:o,s:s,s:I,s:s}", "id", mount->id, "parent",
-				 mount->parent, "device", text_or_null(mount->device),
-				 "mountpoint", text_or_null(mount->mountpoint), "fstype",
-				 text_or_null(mount->fstype), "options", mount->options, "ns",
-				 (json_int_t)mount->ns, "device_number", numbers));
+	return call_rows_add(
+		user, json_pack("{s:i,s:i,s:o,s:o,s:o,s:s,s:I,s:s}", "id", mount->id, "parent",
+				mount->parent, "device", json_text_or_null(mount->device),
+				"mountpoint", json_text_or_null(mount->mountpoint), "fstype",
+				json_text_or_null(mount->fstype), "options", mount->options,
+				"ns", (json_int_t)mount->ns, "device_number", numbers));
 }
 
 static struct error *run_mounts(struct call_context *context, json_t **ret)
 {
 	struct guest *guest = NULL;
 	TRY(call_guest(context, &guest));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	TRY(guest_mounts_each(guest, mount_row, &rows));
-	if (rows.err)
-		return rows.err;
-	*ret = TAKE(list);
-	return NULL;
+	return call_rows_take(&rows, ret);
 }
 
 static const struct call_column mounts_columns[] = {

@@ -11,38 +11,13 @@
 #include "guest/stack.h"
 #include "guest/task.h"
 
-struct rows {
-	struct guest *guest;
-	json_t *list;
-	struct error *err; /* owned */
-};
-
-static bool add_row(struct rows *rows, json_t *row)
-{
-	rows->err = json_list_add(rows->list, row);
-	return !rows->err;
-}
-
-static json_t *text_or_null(const char *text)
-{
-	return *text ? json_guest_text(text, SIZE_MAX) : json_null();
-}
-
-/* Gives the list away, or the error met while it was filled. */
-static struct error *finish(struct rows *rows, json_t **list, json_t **ret)
-{
-	if (rows->err)
-		return rows->err;
-	*ret = TAKE(*list);
-	return NULL;
-}
-
 /* --- dmesg ---------------------------------------------------------------------------------
  */
 
 static bool record_row(void *user, const struct guest_record *record)
 {
-	return add_row(user, json_pack("{s:I,s:i,s:o,s:i,s:I}", "time_ns",
+	return call_rows_add(user,
+			     json_pack("{s:I,s:i,s:o,s:i,s:I}", "time_ns",
 				       (json_int_t)record->time_ns, "level", (int)record->level,
 				       "text", json_guest_text(record->text, record->length),
 				       "facility", (int)record->facility, "sequence",
@@ -53,10 +28,10 @@ static struct error *run_dmesg(struct call_context *context, json_t **ret)
 {
 	struct guest *guest = NULL;
 	TRY(call_guest(context, &guest));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	TRY(guest_dmesg_each(guest, record_row, &rows));
-	return finish(&rows, &list, ret);
+	return call_rows_take(&rows, ret);
 }
 
 static const struct call_column dmesg_columns[] = {
@@ -80,13 +55,13 @@ const struct call call_dmesg = {
 
 static bool frame_row(void *user, const struct guest_frame *frame)
 {
-	struct rows *rows = user;
+	struct call_rows *rows = user;
 	char symbol[256];
 	guest_symbol_text(rows->guest, frame->address, symbol, sizeof(symbol));
-	return add_row(rows,
-		       json_pack("{s:i,s:o,s:o,s:s}", "frame", (int)json_array_size(rows->list),
-				 "address", call_hex(frame->address), "symbol",
-				 json_guest_text(symbol, sizeof(symbol)), "how", frame->how));
+	return call_rows_add(
+		rows, json_pack("{s:i,s:o,s:o,s:s}", "frame", (int)json_array_size(rows->list),
+				"address", call_hex(frame->address), "symbol",
+				json_guest_text(symbol, sizeof(symbol)), "how", frame->how));
 }
 
 static struct error *run_stack(struct call_context *context, json_t **ret)
@@ -95,10 +70,10 @@ static struct error *run_stack(struct call_context *context, json_t **ret)
 	struct guest_task task;
 	TRY(call_guest(context, &guest));
 	TRY(call_task(context, guest, &task));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	TRY(guest_stack_each(guest, &task, frame_row, &rows));
-	return finish(&rows, &list, ret);
+	return call_rows_take(&rows, ret);
 }
 
 static const struct call_param stack_params[] = {
@@ -137,22 +112,22 @@ static bool irq_row(void *user, const struct guest_irq *irq)
 	json_t *counts = json_array();
 	for (unsigned i = 0; i < irq->n_counts; i++)
 		json_array_append_new(counts, json_integer(irq->counts[i]));
-	return add_row(user, json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o}", "irq", irq->name,
-				       "total", (json_int_t)irq->total, "counts", counts,
-				       "chip", text_or_null(irq->chip), "hwirq",
-				       json_number_or_null(irq->hwirq >= 0, irq->hwirq), "flow",
-				       text_or_null(irq->flow), "actions",
-				       text_or_null(irq->actions)));
+	return call_rows_add(user, json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o}", "irq", irq->name,
+					     "total", (json_int_t)irq->total, "counts", counts,
+					     "chip", json_text_or_null(irq->chip), "hwirq",
+					     json_number_or_null(irq->hwirq >= 0, irq->hwirq),
+					     "flow", json_text_or_null(irq->flow), "actions",
+					     json_text_or_null(irq->actions)));
 }
 
 static struct error *run_irqs(struct call_context *context, json_t **ret)
 {
 	struct guest *guest = NULL;
 	TRY(call_guest(context, &guest));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	guest_irqs_each(guest, irq_row, &rows);
-	return finish(&rows, &list, ret);
+	return call_rows_take(&rows, ret);
 }
 
 static const struct call_column irqs_columns[] = {
@@ -182,7 +157,8 @@ static bool cgroup_row(void *user, const struct guest_cgroup *cgroup)
 	json_t *pids = json_array();
 	for (size_t i = 0; i < cgroup->n_pids; i++)
 		json_array_append_new(pids, json_integer(cgroup->pids[i]));
-	return add_row(user, json_pack("{s:o,s:s,s:I,s:i,s:I,s:o}", "path",
+	return call_rows_add(user,
+			     json_pack("{s:o,s:s,s:I,s:i,s:I,s:o}", "path",
 				       json_guest_text(cgroup->path, SIZE_MAX), "hierarchy",
 				       cgroup->hierarchy, "id", (json_int_t)cgroup->id, "depth",
 				       (int)cgroup->depth, "processes",
@@ -193,10 +169,10 @@ static struct error *run_cgroups(struct call_context *context, json_t **ret)
 {
 	struct guest *guest = NULL;
 	TRY(call_guest(context, &guest));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	TRY(guest_cgroups_each(guest, cgroup_row, &rows));
-	return finish(&rows, &list, ret);
+	return call_rows_take(&rows, ret);
 }
 
 static const struct call_column cgroups_columns[] = {

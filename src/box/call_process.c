@@ -47,34 +47,24 @@ static struct error *list_tasks(struct call_context *context, bool threads, json
 	return NULL;
 }
 
-struct hidden_rows {
-	struct guest *guest;
-	json_t *list; /* borrowed */
-	struct error *err; /* owned */
-};
-
 static bool hidden_row(void *user, const struct guest_hidden *hidden)
 {
 	static const char *const names[] = { "pid map", "cpu", "run queue", "slab" };
-	struct hidden_rows *rows = user;
+	struct call_rows *rows = user;
 	json_t *row = task_row(rows->guest, &hidden->task);
 	if (row)
 		json_object_set_new(row, "found_in", json_bit_names(hidden->views, names, 4));
-	rows->err = json_list_add(rows->list, row);
-	return !rows->err;
+	return call_rows_add(rows, row);
 }
 
 static struct error *list_hidden(struct call_context *context, json_t **ret)
 {
 	struct guest *guest = NULL;
 	TRY(call_guest(context, &guest));
-	AUTO(own_json) json_t *list = json_array();
-	struct hidden_rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	TRY(guest_hidden_each(guest, hidden_row, &rows));
-	if (rows.err)
-		return rows.err;
-	*ret = TAKE(list);
-	return NULL;
+	return call_rows_take(&rows, ret);
 }
 
 static struct error *run_ps(struct call_context *context, json_t **ret)

@@ -13,36 +13,16 @@
 #include "guest/task.h"
 #include "guest/timer.h"
 
-struct rows {
-	struct guest *guest;
-	json_t *list;
-	struct error *err; /* owned */
-};
-
-static bool add_row(struct rows *rows, json_t *row)
-{
-	rows->err = json_list_add(rows->list, row);
-	return !rows->err;
-}
-
-static json_t *text_or_null(const char *text)
-{
-	return text && *text ? json_guest_text(text, SIZE_MAX) : json_null();
-}
-
 /* Runs a walk that fills rows. */
 static struct error *list_of(struct call_context *context,
-			     struct error *(*walk)(struct rows *rows), json_t **ret)
+			     struct error *(*walk)(struct call_rows *rows), json_t **ret)
 {
 	struct guest *guest = NULL;
 	TRY(call_guest(context, &guest));
-	AUTO(own_json) json_t *list = json_array();
-	struct rows rows = { .guest = guest, .list = list };
+	AUTO(call_rows_deinit)
+	struct call_rows rows = { .guest = guest, .list = json_array() };
 	TRY(walk(&rows));
-	if (rows.err)
-		return rows.err;
-	*ret = TAKE(list);
-	return NULL;
+	return call_rows_take(&rows, ret);
 }
 
 /* --- kernel --------------------------------------------------------------------------------
@@ -58,15 +38,17 @@ static struct error *run_kernel(struct call_context *context, json_t **ret)
 	guest_kernel_info_read(guest, &info);
 	*ret = json_pack(
 		"{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:i,s:o,s:o,s:i}", "banner",
-		text_or_null(summary.banner), "release", text_or_null(summary.release),
-		"hostname", text_or_null(info.hostname), "domainname",
-		text_or_null(info.domainname), "command_line", text_or_null(info.command_line),
-		"boot_time", json_number_or_null(info.has_boot_time, info.boot_time),
-		"uptime_ns", json_number_or_null(info.has_uptime, (int64_t)info.uptime_ns),
-		"cpus_online", (int)info.cpus_online, "cpus_possible", (int)info.cpus_possible,
-		"address", json_hex_or_null(summary.image_gva != 0, summary.image_gva),
-		"physical", json_hex_or_null(summary.image_gpa != 0, summary.image_gpa),
-		"paging_levels", (int)summary.paging_levels);
+		json_text_or_null(summary.banner), "release",
+		json_text_or_null(summary.release), "hostname",
+		json_text_or_null(info.hostname), "domainname",
+		json_text_or_null(info.domainname), "command_line",
+		json_text_or_null(info.command_line), "boot_time",
+		json_number_or_null(info.has_boot_time, info.boot_time), "uptime_ns",
+		json_number_or_null(info.has_uptime, (int64_t)info.uptime_ns), "cpus_online",
+		(int)info.cpus_online, "cpus_possible", (int)info.cpus_possible, "address",
+		json_hex_or_null(summary.image_gva != 0, summary.image_gva), "physical",
+		json_hex_or_null(summary.image_gpa != 0, summary.image_gpa), "paging_levels",
+		(int)summary.paging_levels);
 	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
 }
 
@@ -103,7 +85,7 @@ static struct error *add_to_namespace(json_t *index, json_t *list, const char *t
 	return NULL;
 }
 
-static struct error *walk_namespaces(struct rows *rows)
+static struct error *walk_namespaces(struct call_rows *rows)
 {
 	AUTO(guest_tasks_deinit) struct guest_tasks tasks = { 0 };
 	TRY(guest_tasks_read(rows->guest, false, &tasks));
@@ -146,10 +128,10 @@ const struct call call_namespaces = {
 
 static bool cpu_row(void *user, const struct guest_cpu *cpu)
 {
-	struct rows *rows = user;
+	struct call_rows *rows = user;
 	struct guest_task task = { .pid = -1 };
 	bool known = guest_task_read(rows->guest, cpu->current, &task);
-	return add_row(
+	return call_rows_add(
 		rows,
 		json_pack("{s:i,s:o,s:o,s:b,s:I,s:o,s:o}", "cpu", (int)cpu->cpu, "pid",
 			  json_number_or_null(known, task.pid), "comm",
@@ -159,7 +141,7 @@ static bool cpu_row(void *user, const struct guest_cpu *cpu)
 			  "runqueue", call_hex(cpu->runqueue)));
 }
 
-static struct error *walk_cpus(struct rows *rows)
+static struct error *walk_cpus(struct call_rows *rows)
 {
 	guest_cpus_each(rows->guest, cpu_row, rows);
 	return NULL;
@@ -190,17 +172,17 @@ const struct call call_cpus = {
 
 static bool slab_row(void *user, const struct guest_slab_cache *cache)
 {
-	return add_row(user,
-		       json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:o}", "name",
-				 json_guest_text(cache->name, sizeof(cache->name)), "active",
-				 (json_int_t)cache->active, "objects",
-				 (json_int_t)cache->objects, "object_size",
-				 (json_int_t)cache->object_size, "size",
-				 (json_int_t)cache->size, "slabs", (json_int_t)cache->slabs,
-				 "cache", call_hex(cache->gva)));
+	return call_rows_add(user, json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:o}", "name",
+					     json_guest_text(cache->name, sizeof(cache->name)),
+					     "active", (json_int_t)cache->active, "objects",
+					     (json_int_t)cache->objects, "object_size",
+					     (json_int_t)cache->object_size, "size",
+					     (json_int_t)cache->size, "slabs",
+					     (json_int_t)cache->slabs, "cache",
+					     call_hex(cache->gva)));
 }
 
-static struct error *walk_slabs(struct rows *rows)
+static struct error *walk_slabs(struct call_rows *rows)
 {
 	guest_slabs_each(rows->guest, slab_row, rows);
 	return NULL;
@@ -231,17 +213,17 @@ const struct call call_slabs = {
 
 static bool timer_row(void *user, const struct guest_timer *timer)
 {
-	struct rows *rows = user;
+	struct call_rows *rows = user;
 	char symbol[256];
 	guest_symbol_text(rows->guest, timer->function, symbol, sizeof(symbol));
-	return add_row(rows,
-		       json_pack("{s:i,s:i,s:I,s:o,s:o}", "cpu", (int)timer->cpu, "clock",
-				 (int)timer->clock, "expires_ns", (json_int_t)timer->expires_ns,
-				 "function", json_guest_text(symbol, sizeof(symbol)), "timer",
-				 call_hex(timer->gva)));
+	return call_rows_add(rows, json_pack("{s:i,s:i,s:I,s:o,s:o}", "cpu", (int)timer->cpu,
+					     "clock", (int)timer->clock, "expires_ns",
+					     (json_int_t)timer->expires_ns, "function",
+					     json_guest_text(symbol, sizeof(symbol)), "timer",
+					     call_hex(timer->gva)));
 }
 
-static struct error *walk_timers(struct rows *rows)
+static struct error *walk_timers(struct call_rows *rows)
 {
 	guest_timers_each(rows->guest, timer_row, rows);
 	return NULL;
@@ -274,14 +256,15 @@ const struct call call_timers = {
 
 static bool cached_row(void *user, const struct guest_cached_file *file)
 {
-	return add_row(user,
-		       json_pack("{s:I,s:I,s:o,s:I,s:o}", "pages", (json_int_t)file->pages,
-				 "size", (json_int_t)file->size_bytes, "fstype",
-				 text_or_null(file->fstype), "inode", (json_int_t)file->inode,
-				 "path", text_or_null(file->path)));
+	return call_rows_add(user, json_pack("{s:I,s:I,s:o,s:I,s:o}", "pages",
+					     (json_int_t)file->pages, "size",
+					     (json_int_t)file->size_bytes, "fstype",
+					     json_text_or_null(file->fstype), "inode",
+					     (json_int_t)file->inode, "path",
+					     json_text_or_null(file->path)));
 }
 
-static struct error *walk_cached(struct rows *rows)
+static struct error *walk_cached(struct call_rows *rows)
 {
 	guest_page_cache_each(rows->guest, cached_row, rows);
 	return NULL;

@@ -168,3 +168,28 @@ struct error *json_list_add(json_t *list, json_t *value)
 		return error_create(ERR_MEMORY, "no memory for an answer");
 	return NULL;
 }
+
+json_t *json_text_or_null(const char *text)
+{
+	return text && *text ? json_guest_text(text, SIZE_MAX) : json_null();
+}
+
+bool call_rows_add(struct call_rows *rows, json_t *row)
+{
+	rows->err = json_list_add(rows->list, row);
+	return !rows->err;
+}
+
+struct error *call_rows_take(struct call_rows *rows, json_t **ret)
+{
+	if (rows->err)
+		return TAKE(rows->err);
+	*ret = TAKE(rows->list);
+	return NULL;
+}
+
+void call_rows_deinit(struct call_rows *rows)
+{
+	json_decref(rows->list);
+	error_destroy(rows->err);
+}

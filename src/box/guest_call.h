@@ -3,6 +3,7 @@
 #ifndef BOX_GUEST_CALL_H
 #define BOX_GUEST_CALL_H
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,28 @@ json_t *json_bit_names(uint64_t bits, const char *const *names, size_t n);
 
 /* Bytes as base64 text. New reference. */
 json_t *json_base64(const uint8_t *bytes, size_t size);
+
+/* Text from the guest's side of our own structs; null when it is empty or missing. */
+json_t *json_text_or_null(const char *text);
+
+/* What the visitor of a walk fills in:
+ *
+ *   AUTO(call_rows_deinit) struct call_rows rows = { .guest = guest, .list = json_array() };
+ *   TRY(walk(..., visitor, &rows));          visitors return call_rows_add(user, row)
+ *   return call_rows_take(&rows, ret);
+ */
+struct call_rows {
+	struct guest *guest;
+	const struct guest_task *task; /* whose rows these are, where that matters */
+	json_t *list; /* owned */
+	struct error *err; /* owned: a row could not be made */
+};
+
+/* Adds row (taken); false: the walk must end. */
+bool call_rows_add(struct call_rows *rows, json_t *row);
+/* Gives the list away, or the error met while it was filled. */
+struct error *call_rows_take(struct call_rows *rows, json_t **ret);
+void call_rows_deinit(struct call_rows *rows);
 
 /* Adds value (taken) to list; ERR_MEMORY when either is missing. */
 struct error *json_list_add(json_t *list, json_t *value);

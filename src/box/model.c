@@ -372,16 +372,6 @@ static char *steps_text(const json_t *steps)
 	return text;
 }
 
-static json_t *columns_of(const struct call *call)
-{
-	json_t *names = json_array();
-	for (const struct call_column *column = call ? call->columns : NULL;
-	     column && column->key; column++)
-		if (column->style != COLUMN_HIDDEN)
-			json_array_append_new(names, json_string(column->key));
-	return names;
-}
-
 static struct error *make_answer(const struct conversation *talk, const char *question,
 				 const char *words, json_t **ret)
 {
@@ -396,8 +386,8 @@ static struct error *make_answer(const struct conversation *talk, const char *qu
 	*ret = json_pack("{s:s, s:s, s:s, s:o, s:o, s:[], s:n, s:{s:O}, s:s, s:s}", "question",
 			 question, "understood", understood, "answer", words, "rows",
 			 talk->rows ? json_incref(talk->rows) : json_array(), "columns",
-			 columns_of(talk->rows_call), "ranges", "focus", "query", "tools",
-			 talk->steps, "model", name ? name : "default", "text", text);
+			 call_column_names(talk->rows_call), "ranges", "focus", "query",
+			 "tools", talk->steps, "model", name ? name : "default", "text", text);
 	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
 }
 
