@@ -363,10 +363,22 @@ static int decide_and_answer(struct lws *wsi, struct http_session *session)
 	return 0;
 }
 
+/* A body that nobody reads must not be left on a connection that goes on: libwebsockets would
+ * turn over it for ever. Only a POST of a known length is read to its end. */
+static bool has_unread_body(struct lws *wsi, enum http_method method)
+{
+	bool has_length = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
+	bool is_chunked = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
+	bool reads_all = method == HTTP_POST && has_length && !is_chunked;
+	bool is_bare = (method == HTTP_GET || method == HTTP_HEAD) && !has_length && !is_chunked;
+	return !reads_all && !is_bare;
+}
+
 static int on_request(struct lws *wsi, struct http_session *session, const char *path)
 {
 	memset(session, 0, sizeof(*session));
 	session->request.method = method_of(wsi);
+	session->closes = has_unread_body(wsi, session->request.method);
 	session->request.path = strdup(path ? path : "/");
 	http_read_headers(wsi, &session->request);
 	if (!session->request.path)
@@ -512,8 +524,9 @@ static int on_writable(struct lws *wsi, struct http_session *session)
 	int done = has_body ? write_body(wsi, session) : 1;
 	if (done <= 0)
 		return done;
+	bool closes = session->closes;
 	session_deinit(session);
-	return lws_http_transaction_completed(wsi) ? -1 : 0;
+	return closes || lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
 int http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

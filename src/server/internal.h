@@ -69,6 +69,7 @@ struct http_session {
 	struct live_viewer *viewer; /* owned: the answer is a stream of pages */
 	struct stream_pack *pack; /* owned: compresses it, or NULL */
 	bool has_request, has_headers_out;
+	bool closes; /* the connection ends with this answer */
 };
 
 /* What libwebsockets keeps for a connection: HTTP first, and a WebSocket after its upgrade. */

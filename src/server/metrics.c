@@ -18,9 +18,9 @@ static const struct kernel_metric {
 	{ "iterations_total", "iterations", "Loop iterations done by the kernel" },
 	{ "instructions_total", "instructions", "Guest instructions done by the kernel" },
 	{ "bytes_total", "bytes", "Bytes of guest memory the kernel worked on" },
-	{ "busy_nanoseconds_total", "ns", "Time in calls that did work" },
-	{ "idle_nanoseconds_total", "idle_ns", "Time in calls that did nothing" },
-	{ "saved_nanoseconds", "saved_ns", "Time saved against TCG, by its measured price" },
+	{ "busy_seconds_total", "ns", "Time in calls that did work" },
+	{ "idle_seconds_total", "idle_ns", "Time in calls that did nothing" },
+	{ "saved_seconds", "saved_ns", "Time saved against TCG, by its measured price" },
 	{ "tier_switches_total", "tier_switches", "Changes between native code and GPU" },
 	{ "retirements_total", "retirements", "Times the kernel lost against TCG" },
 };
@@ -28,6 +28,8 @@ static const struct kernel_metric {
 static void print_kernel_metric(const struct kernel_metric *metric, const json_t *reports,
 				FILE *to)
 {
+	/* Counted in nanoseconds, shown in Prometheus' unit. */
+	double scale = strstr(metric->name, "seconds") ? 1e9 : 1;
 	size_t i, k;
 	json_t *report, *kernel;
 	fprintf(to, "# HELP glassbox_kernel_%s %s.\n# TYPE glassbox_kernel_%s %s\n",
@@ -37,9 +39,9 @@ static void print_kernel_metric(const struct kernel_metric *metric, const json_t
 	{
 		const char *vm = json_string_value(json_object_get(report, "vm"));
 		json_array_foreach(json_object_get(report, "kernels"), k, kernel) fprintf(
-			to, "glassbox_kernel_%s{vm=\"%s\",kernel=\"%s\"} %lld\n", metric->name,
+			to, "glassbox_kernel_%s{vm=\"%s\",kernel=\"%s\"} %.15g\n", metric->name,
 			vm, json_string_value(json_object_get(kernel, "id")),
-			(long long)json_integer_value(json_object_get(kernel, metric->field)));
+			json_number_value(json_object_get(kernel, metric->field)) / scale);
 	}
 }
 
