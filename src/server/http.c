@@ -370,7 +370,8 @@ static bool has_unread_body(struct lws *wsi, enum http_method method)
 	bool has_length = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
 	bool is_chunked = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
 	bool reads_all = method == HTTP_POST && has_length && !is_chunked;
-	bool is_bare = (method == HTTP_GET || method == HTTP_HEAD) && !has_length && !is_chunked;
+	bool is_bare =
+		(method == HTTP_GET || method == HTTP_HEAD) && !has_length && !is_chunked;
 	return !reads_all && !is_bare;
 }
 
