@@ -202,8 +202,7 @@ struct error *warm_start(const struct vm_spec *spec, struct vm_start **ret)
 	made_of.cpu_percent = 0; /* a limit is for the guest, not for its copy's boot */
 	TRY(find_or_make(&made_of, &path));
 	struct vm_spec copy = *spec;
-	copy.kernel = copy.initrd = copy.append = NULL; /* they are in its memory */
-	copy.restore = path;
+	copy.restore = path; /* its kernel stays named: a reset boots it */
 	struct error *err = vm_start(&copy, ret);
 	if (!error_catch(&err, ERR_BAD_DATA) && !error_catch(&err, ERR_PEER))
 		return err;

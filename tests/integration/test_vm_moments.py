@@ -120,6 +120,8 @@ def test_a_warm_start_goes_on_from_a_copy(own_cache):
         for name in names[:2]:
             console(name, f'echo I am {name} | tr a-z A-Z')
             assert wait_until(lambda: f'I AM {name}'.upper().encode() in (state_dir(name) / 'serial.log').read_bytes())
+        answer('reset', names[0])  # it has its kernel, and boots
+        assert wait_until(lambda: b'glassbox guest: ready' in (state_dir(names[0]) / 'serial.log').read_bytes(), 120)
         # Another machine has a copy of its own, and one that is damaged is not used again.
         files[0].write_bytes(files[0].read_bytes()[:100000])
         assert answer('run', '--warm', '--detach', '--name', names[2], env=env)['ready_ms'] > 0

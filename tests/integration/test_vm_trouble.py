@@ -42,7 +42,7 @@ def test_one_goes_mad_and_the_others_go_on(count):
         for i, name in enumerate(others):
             console(name, f'echo here is $(({i} + 1000))')
         console(mad, 'echo c > /proc/sysrq-trigger')
-        assert wait_until(lambda: answer('status', mad)['state'] == 'panicked', 300)
+        assert wait_until(lambda: answer('status', mad).get('panicked'), 300)  # it may have reset itself since
         kill(vms[0]['pid'])
         assert wait_until(lambda: nothing_left(mad))
         for i, name in enumerate(others):
