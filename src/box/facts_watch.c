@@ -14,6 +14,8 @@
 #include "box/target.h"
 #include "facts/facts.h"
 #include "facts/table.h"
+#include "guest/fingerprint.h"
+#include "guest/guest.h"
 #include "vm/state.h"
 
 enum { MAX_TABLES = 32, SYMBOLS_MAX = 1000000 };
@@ -29,6 +31,10 @@ struct facts_watch {
 	int lock; /* keeps other recorders out */
 	bool has_symbols; /* of the kernel that runs now, in the database */
 	uint64_t due_ns[MAX_TABLES];
+	uint64_t
+		glance_due_ns; /* earlier a glance, and what it leads to, would take too much */
+	bool has_prints;
+	struct guest_fingerprints prints; /* when the tables were looked at last */
 	uint64_t kernel_due_ns;
 	uint64_t gathered_ns; /* when */
 	size_t n_gathered;
@@ -196,12 +202,43 @@ static bool has_kernel(struct facts_watch *watch, struct target *target)
 	return guest;
 }
 
+/* Which fingerprint tells of changes in a table; -1: none does. */
+static int print_of(const struct fact_table *table)
+{
+	static const char *const names[GUEST_N_PRINTS] = { "processes", "modules", "mounts",
+							   "files", "sockets" };
+	for (int i = 0; i < GUEST_N_PRINTS; i++)
+		if (!strcmp(table->name, names[i]))
+			return i;
+	return -1;
+}
+
+/* Makes the tables due whose lists have changed since the last glance. */
+static void glance(struct facts_watch *watch, struct target *target)
+{
+	struct guest_fingerprints now;
+	struct guest *guest = target_guest_open(target);
+	if (!guest || watch->gathered_ns < watch->glance_due_ns)
+		return;
+	guest_begin(guest);
+	bool known = guest_fingerprints_read(guest, &now), comparable = watch->has_prints;
+	for (size_t i = 0; known && comparable && fact_tables[i].name; i++) {
+		int which = print_of(&fact_tables[i]);
+		if (which >= 0 && now.print[which] != watch->prints.print[which])
+			watch->due_ns[i] = 0;
+	}
+	watch->has_prints = known;
+	watch->prints = now;
+}
+
 void facts_watch_gather(struct facts_watch *watch, struct target *target)
 {
+	uint64_t start_ns = cpu_ns();
 	forget_gathered(watch);
 	watch->gathered_ns = facts_now();
 	if (!has_kernel(watch, target))
 		return;
+	glance(watch, target);
 	for (size_t i = 0; fact_tables[i].name; i++) {
 		const struct fact_table *table = &fact_tables[i];
 		if (!table->call || watch->gathered_ns < watch->due_ns[i] ||
@@ -214,6 +251,7 @@ void facts_watch_gather(struct facts_watch *watch, struct target *target)
 		watch->due_ns[i] =
 			watch->gathered_ns + (rest_ns > every_ns ? rest_ns : every_ns);
 	}
+	watch->glance_due_ns = watch->gathered_ns + (cpu_ns() - start_ns) * FACTS_GLANCE_SHARE;
 }
 
 /* --- recording ------------------------------------------------------------------------- */
@@ -242,6 +280,10 @@ static struct error *record_table(struct facts_watch *watch, const struct gather
 struct error *facts_watch_record(struct facts_watch *watch, struct facts_watch_result *ret)
 {
 	struct facts_watch_result result = { 0 };
+	if (ret)
+		*ret = result;
+	if (!watch->n_gathered)
+		return NULL;
 	for (size_t i = 0; i < watch->n_gathered; i++)
 		TRY(record_table(watch, &watch->gathered[i], &result));
 	TRY(facts_look_done(watch->facts, watch->gathered_ns));

@@ -2,7 +2,9 @@
  * changed. A look has two halves, so that nobody who wants the VM waits for a database:
  * gathering needs the target, recording does not. What is dear to gather is gathered less
  * often: each table, and a kernel that cannot be found, takes at most one part in
- * FACTS_WATCH_SHARE of a core. Thread: one at a time. */
+ * FACTS_WATCH_SHARE of a core. Between these looks a glance at fingerprints (room guest) tells
+ * whether a table has to be looked at at once, so that short lives are seen by those who come
+ * often; that may take one part in FACTS_GLANCE_SHARE. Thread: one at a time. */
 #ifndef BOX_FACTS_WATCH_H
 #define BOX_FACTS_WATCH_H
 #include <stdbool.h>
@@ -14,7 +16,7 @@ struct error;
 struct facts_watch;
 struct target;
 
-enum { FACTS_WATCH_SHARE = 100 };
+enum { FACTS_WATCH_SHARE = 100, FACTS_GLANCE_SHARE = 20 };
 
 struct facts_watch_params {
 	const char *vm;
