@@ -1,15 +1,15 @@
 #include "box/bench_kernel.h"
 
-#include <errno.h>
-#include <spawn.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <fcntl.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/phys_mem.h"
+#include "box/bench_guest.h"
+#include "box/bench_live.h"
+#include "box/bench_peers.h"
+#include "box/bench_run.h"
 #include "guest/file.h"
 #include "guest/guest.h"
 #include "guest/module.h"
@@ -17,78 +17,10 @@
 #include "guest/task.h"
 #include "guest/vma.h"
 #include "vm/dump.h"
-
-extern char **environ;
+#include "vm/vm.h"
 
 enum { REPEATS = 5 };
-
-/* One run of a program: what it took. */
-struct run_cost {
-	double wall_ms, cpu_ms, peak_mb;
-	bool ok;
-};
-
-static double now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-static double milliseconds(struct timeval time)
-{
-	return (double)time.tv_sec * 1e3 + (double)time.tv_usec / 1e3;
-}
-
-static struct run_cost run_program(const char *const *argv)
-{
-	struct run_cost cost = { 0 };
-	posix_spawn_file_actions_t actions;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	pid_t pid;
-	double start = now_ms();
-	int failed = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	struct rusage usage;
-	int status = 0;
-	if (failed || wait4(pid, &status, 0, &usage) != pid)
-		return cost;
-	cost.wall_ms = now_ms() - start;
-	cost.cpu_ms = milliseconds(usage.ru_utime) + milliseconds(usage.ru_stime);
-	cost.peak_mb = (double)usage.ru_maxrss / 1024;
-	cost.ok = WIFEXITED(status) && !WEXITSTATUS(status);
-	return cost;
-}
-
-/* The run with the least CPU time of several. */
-static struct run_cost best_run(const char *const *argv)
-{
-	struct run_cost best = run_program(argv);
-	for (int i = 1; i < REPEATS && best.ok; i++) {
-		struct run_cost next = run_program(argv);
-		if (next.ok && next.cpu_ms < best.cpu_ms)
-			best = next;
-	}
-	return best;
-}
-
-static struct error *add_row(json_t *rows, const char *name, double value, const char *unit,
-			     double goal, const char *baseline, double baseline_value)
-{
-	json_t *base =
-		baseline ? json_pack("{s:s,s:f}", "name", baseline, "value", baseline_value)
-			 : json_null();
-	json_t *row = json_pack("{s:s,s:f,s:s,s:o,s:o,s:f,s:b}", "name", name, "value", value,
-				"unit", unit, "baseline", base, "ratio",
-				baseline && value > 0 ? json_real(baseline_value / value)
-						      : json_null(),
-				"goal", goal, "pass", value <= goal);
-	if (!row || json_array_append_new(rows, row))
-		return error_create(ERR_MEMORY, "no memory for an answer");
-	return NULL;
-}
+#define GUEST_BYTES (UINT64_C(256) << 20)
 
 /* --- everything at once, in this process
  * ------------------------------------------------------ */
@@ -141,9 +73,9 @@ static struct error *measure_everything(const char *dump, double *ms_ret)
 	TRY(guest_open(mem, &params, &guest));
 	*ms_ret = 0;
 	for (int i = 0; i <= REPEATS; i++) {
-		double start = now_ms();
+		double start = bench_now_ms();
 		TRY(read_everything(guest));
-		double took = now_ms() - start;
+		double took = bench_now_ms() - start;
 		/* The first time looks names up. */
 		if (i == 1 || (i && took < *ms_ret))
 			*ms_ret = took;
@@ -151,41 +83,130 @@ static struct error *measure_everything(const char *dump, double *ms_ret)
 	return NULL;
 }
 
-/* --- Volatility 3
- * ------------------------------------------------------------------------------- */
+/* --- the rows ------------------------------------------------------------------------------
+ */
 
-/* Runs its process list twice on symbols that we write: the first run prepares them. */
-static struct run_cost measure_volatility(const char *dump)
+static struct run_cost run_on(const char *dump, const char *call, const char *argument)
 {
-	struct run_cost cost = { 0 };
-	char folder[] = "/tmp/glassbox-bench-XXXXXX", file[64];
-	if (!mkdtemp(folder))
-		return cost;
-	snprintf(file, sizeof(file), "%s/kernel.json", folder);
-	const char *isf[] = { "/proc/self/exe", "isf", "--file", dump, "-o", file, NULL };
-	const char *vol[] = { "vol", "-q", "-f", dump, "-s", folder, "linux.pslist", NULL };
-	if (run_program(isf).ok && run_program(vol).ok)
-		cost = run_program(vol);
-	unlink(file);
-	rmdir(folder);
-	return cost;
+	const char *argv[] = { "/proc/self/exe", call, "--file", dump, argument, NULL };
+	return bench_best_run(argv);
 }
 
-struct error *bench_kernel(const char *dump, json_t *rows)
+static struct bench_row beside(struct bench_row row, const char *peer, bool has_peer,
+			       double value)
 {
-	if (!dump)
-		return error_hint(error_create(ERR_USAGE, "bench guest needs a dump"),
-				  "make one with `glassbox dump VM -o F`, give it as --dump F");
-	const char *ps[] = { "/proc/self/exe", "ps", "--file", dump, NULL };
-	struct run_cost cold = best_run(ps);
+	row.baseline = has_peer ? peer : NULL;
+	row.baseline_value = value;
+	return row;
+}
+
+static struct error *add_first_answer(const char *dump, const struct bench_peers *peers,
+				      json_t *rows)
+{
+	static const char peer[] = "Volatility 3 linux.pslist, symbols prepared";
+	struct run_cost vol = peers->volatility[BENCH_PLUGIN_ps],
+			cold = run_on(dump, "ps", NULL);
 	if (!cold.ok)
 		return error_create(ERR_BAD_DATA, "no processes can be listed in %s", dump);
+	struct bench_row cpu = { .name = "guest.first_ps_cpu", .unit = "ms" },
+			 wall = { .name = "guest.first_ps_wall", .unit = "ms" },
+			 peak = { .name = "guest.peak_memory", .unit = "MB" },
+			 other = { .name = "guest.first_ps_cpu_mquire", .unit = "ms" };
+	cpu.value = other.value = cold.cpu_ms;
+	wall.value = cold.wall_ms;
+	peak.value = cold.peak_mb;
+	cpu.goal = other.goal = 100;
+	wall.goal = 300;
+	peak.goal = 50;
+	cpu = beside(cpu, peer, vol.ok, vol.cpu_ms);
+	wall = beside(wall, peer, vol.ok, vol.wall_ms);
+	peak = beside(peak, peer, vol.ok, vol.peak_mb);
+	TRY(bench_add_row(rows, &cpu));
+	TRY(bench_add_row(rows, &wall));
+	TRY(bench_add_row(rows, &peak));
+	if (!peers->mquire.ok)
+		return NULL;
+	other = beside(other, "mquire, tasks", true, peers->mquire.cpu_ms);
+	return bench_add_row(rows, &other);
+}
+
+static struct error *add_lists(const char *dump, const struct bench_peers *peers, json_t *rows)
+{
+	static const struct {
+		const char *name, *call, *peer;
+	} lists[] = {
+#define BENCH_PLUGIN_ROW(call, plugin) \
+	{ "guest.first_" #call "_cpu", #call, "Volatility 3 " plugin },
+		BENCH_PLUGINS(BENCH_PLUGIN_ROW)
+#undef BENCH_PLUGIN_ROW
+	};
+	/* ORDER peers' plugins; the first has its row already. */
+	for (int i = 1; i < BENCH_N_PLUGINS; i++) {
+		struct run_cost ours = run_on(dump, lists[i].call, NULL);
+		struct run_cost vol = peers->volatility[i];
+		struct bench_row row = {
+			.name = lists[i].name, .value = ours.cpu_ms, .unit = "ms", .goal = 100
+		};
+		row = beside(row, lists[i].peer, vol.ok, vol.cpu_ms);
+		TRY(bench_add_row(rows, &row));
+	}
+	struct run_cost symbol = run_on(dump, "symbols", "linux_banner");
+	struct bench_row row = { .name = "guest.first_symbol_cpu",
+				 .value = symbol.cpu_ms,
+				 .unit = "ms",
+				 .goal = 300 };
+	row = beside(row, "drgn: open the dump, index kallsyms, find one", peers->drgn.ok,
+		     peers->drgn.cpu_ms);
+	return bench_add_row(rows, &row);
+}
+
+static struct error *bench_dump(const char *dump, bool with_peers, json_t *rows)
+{
+	struct bench_peers peers = { 0 };
 	double everything = 0;
+	if (with_peers)
+		bench_peers_measure(dump, &peers);
+	struct run_cost vol = peers.volatility[BENCH_PLUGIN_ps];
+	TRY(add_first_answer(dump, &peers, rows));
+	TRY(add_lists(dump, &peers, rows));
 	TRY(measure_everything(dump, &everything));
-	struct run_cost vol = measure_volatility(dump);
-	const char *peer = vol.ok ? "Volatility 3 linux.pslist, symbols prepared" : NULL;
-	TRY(add_row(rows, "guest.first_ps_cpu", cold.cpu_ms, "ms", 100, peer, vol.cpu_ms));
-	TRY(add_row(rows, "guest.first_ps_wall", cold.wall_ms, "ms", 300, peer, vol.wall_ms));
-	TRY(add_row(rows, "guest.peak_memory", cold.peak_mb, "MB", 50, peer, vol.peak_mb));
-	return add_row(rows, "guest.everything_warm", everything, "ms", 20, peer, vol.wall_ms);
+	struct bench_row row = {
+		.name = "guest.everything_warm", .value = everything, .unit = "ms", .goal = 20
+	};
+	row = beside(row, "Volatility 3 linux.pslist alone", vol.ok, vol.wall_ms);
+	return bench_add_row(rows, &row);
+}
+
+/* The guest's memory as a file, which the caller removes. */
+static struct error *dump_of(struct bench_guest *guest, char *path)
+{
+	int fd = mkstemp(path);
+	if (fd < 0)
+		return error_create(ERR_SYSTEM, "no room for a dump in /tmp");
+	close(fd);
+	unlink(path);
+	const char *dump[] = {
+		"/proc/self/exe", "dump", vm_name(bench_guest_vm(guest)), "-o", path, NULL
+	};
+	if (!bench_run_program(dump).ok)
+		return error_create(ERR_SYSTEM, "the benchmark's guest cannot be dumped to %s",
+				    path);
+	return NULL;
+}
+
+struct error *bench_kernel(const char *dump, bool with_peers, json_t *rows)
+{
+	AUTO(own_bench_guest) struct bench_guest *guest = NULL;
+	char path[] = "/tmp/glassbox-bench-XXXXXX";
+	TRY(bench_guest_start(GUEST_BYTES, &guest));
+	if (dump) {
+		TRY(bench_dump(dump, with_peers, rows));
+	} else {
+		TRY(dump_of(guest, path));
+		struct error *err = bench_dump(path, with_peers, rows);
+		unlink(path);
+		TRY(err);
+	}
+	TRY(bench_live(guest, rows));
+	return bench_long_lists(rows);
 }

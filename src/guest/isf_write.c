@@ -260,7 +260,7 @@ static void put_bitfield(struct writer *w, const struct btf_member *member)
 	if (!unit_bits || member->bit_offset + member->bit_size > unit + unit_bits)
 		unit = member->bit_offset / 8 * 8; /* packed across units */
 	isf_put_format(w->sink,
-		       "{\"offset\":%u,\"type\":{\"kind\":\"bitfield\",\"bit_position\":%u,"
+		       ":{\"offset\":%u,\"type\":{\"kind\":\"bitfield\",\"bit_position\":%u,"
 		       "\"bit_length\":%u,\"type\":",
 		       unit / 8, member->bit_offset - unit, member->bit_size);
 	put_type(w, member->type, 0);
@@ -274,12 +274,11 @@ static void put_field(struct writer *w, const struct btf_member *member, uint32_
 	char label[32];
 	snprintf(label, sizeof(label), "unnamed_field_%u", n);
 	isf_put_string(w->sink, unnamed ? label : member->name);
-	isf_put_text(w->sink, ":");
 	if (member->bit_size) {
 		put_bitfield(w, member);
 		return;
 	}
-	isf_put_text(w->sink, "{\"type\":");
+	isf_put_text(w->sink, ":{\"type\":");
 	put_type(w, member->type, 0);
 	bool anonymous = unnamed &&
 			 btf_type(w->btf, btf_resolve(w->btf, member->type), &inner) &&
@@ -297,6 +296,19 @@ static void note_timekeeper(struct writer *w, const struct btf_type *type)
 	if (btf_place(w->btf, type->id, "seq", &place) &&
 	    btf_place(w->btf, type->id, "timekeeper", &place))
 		w->timekeeper_core = type->id;
+}
+
+/* In 7.x every taint is shown for modules and taint_flag.module is gone; Volatility 3 asks for
+ * it. The flag's letter, which is never zero, says the same. */
+static void put_lost_members(struct writer *w, const struct btf_type *type)
+{
+	struct btf_place place;
+	if (strcmp(type->name, "taint_flag") || btf_place(w->btf, type->id, "module", &place) ||
+	    !btf_place(w->btf, type->id, "c_true", &place))
+		return;
+	isf_put_text(w->sink, ",\"module\":{\"type\":");
+	put_type(w, place.type, 0);
+	isf_put_format(w->sink, ",\"offset\":%u}", (unsigned)(place.bit_offset / 8));
 }
 
 static void put_user_type(struct writer *w, const struct btf_type *type)
@@ -317,6 +329,7 @@ static void put_user_type(struct writer *w, const struct btf_type *type)
 		first = false;
 		put_field(w, &member, n);
 	}
+	put_lost_members(w, type);
 	isf_put_text(w->sink, "}}");
 	note_timekeeper(w, type);
 	w->counts.user_types++;
