@@ -216,11 +216,15 @@ static bool timer_row(void *user, const struct guest_timer *timer)
 	struct call_rows *rows = user;
 	char symbol[256];
 	guest_symbol_text(rows->guest, timer->function, symbol, sizeof(symbol));
-	return call_rows_add(rows, json_pack("{s:i,s:i,s:I,s:o,s:o}", "cpu", (int)timer->cpu,
-					     "clock", (int)timer->clock, "expires_ns",
-					     (json_int_t)timer->expires_ns, "function",
-					     json_guest_text(symbol, sizeof(symbol)), "timer",
-					     call_hex(timer->gva)));
+	return call_rows_add(
+		rows, json_pack("{s:i,s:i,s:s,s:o,s:o,s:o,s:o}", "cpu", (int)timer->cpu,
+				"clock", (int)timer->clock, "kind",
+				timer->is_wheel ? "wheel" : "hrtimer", "expires_ns",
+				json_number_or_null(!timer->is_wheel, timer->expires_ns),
+				"jiffies_left",
+				json_number_or_null(timer->is_wheel, timer->jiffies_left),
+				"function", json_guest_text(symbol, sizeof(symbol)), "timer",
+				call_hex(timer->gva)));
 }
 
 static struct error *walk_timers(struct call_rows *rows)
@@ -236,7 +240,9 @@ static struct error *run_timers(struct call_context *context, json_t **ret)
 
 static const struct call_column timers_columns[] = {
 	{ "cpu", "CPU", COLUMN_RIGHT },
+	{ "kind", "KIND", COLUMN_LEFT },
 	{ "clock", "CLOCK", COLUMN_RIGHT },
+	{ "jiffies_left", "JIFFIES LEFT", COLUMN_RIGHT },
 	{ "expires_ns", "EXPIRES_NS", COLUMN_RIGHT },
 	{ "function", "FUNCTION", COLUMN_LEFT },
 	{ 0 },
@@ -245,7 +251,7 @@ static const struct call_column timers_columns[] = {
 const struct call call_timers = {
 	.name = "timers",
 	.group = "introspection",
-	.summary = "list running high-resolution timers",
+	.summary = "list running timers",
 	.flags = CALL_TARGET,
 	.columns = timers_columns,
 	.run = run_timers,

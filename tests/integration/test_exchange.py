@@ -119,6 +119,32 @@ def test_bpftool_reads_our_btf(image):
     assert image.answer('ps', '--symbols', path) == image.answer('ps')
 
 
+DRGN = """
+import json, sys, drgn
+from drgn.helpers.linux.kallsyms import load_vmlinux_kallsyms
+program = drgn.Program()
+program.set_core_dump(sys.argv[1])
+program.register_symbol_finder('kallsyms', load_vmlinux_kallsyms(program), enable_index=0)
+banner = program.symbol('linux_banner').address
+json.dump({'flags': str(program.flags), 'release': program['UTS_RELEASE'].string_().decode(),
+           'banner': program.read(banner, 64).decode(), 'symbols': [[s.name, s.address] for s in program.symbols()]}, sys.stdout)
+"""
+
+
+def test_drgn_opens_our_dump_and_finds_our_symbols(image):
+    """Its lists need debugging information; what it finds without must be what we find."""
+    why = volatility.missing('drgn', 'drgn')
+    if why:
+        pytest.skip(why)
+    done = subprocess.run([volatility.VENV / 'bin' / 'python', '-c', DRGN, image.dumps['elf']], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = json.loads(done.stdout)
+    assert 'IS_LINUX_KERNEL' in said['flags'] and said['banner'].startswith('Linux version ')
+    assert said['release'] == image.answer('status')['kernel_release']
+    ours = {(row['name'], int(row['address'], 16)) for row in image.answer('symbols') if not row['module']}
+    assert len(ours) > 50000 and {tuple(row) for row in said['symbols']} == ours
+
+
 def without(image, path, everything):
     """A copy of raw memory in which the kernel's types (and its symbols) are destroyed."""
     data = bytearray(image.read_bytes())

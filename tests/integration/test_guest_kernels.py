@@ -159,3 +159,14 @@ def test_a_second_answer_comes_from_the_cache(guest):
     rows = json.loads(glassbox("ps", guest.name, "--json").stdout)
     fresh = json.loads(glassbox("ps", guest.name, "--json", "--no-cache").stdout)
     assert {row["pid"] for row in rows} == {row["pid"] for row in fresh}
+
+
+def test_timers(guest):
+    theirs = re.findall(r"^ #\d+: <[^>]*>, (\w+), S:01", guest.file("/proc/timer_list"), re.M)
+    rows = guest.ask("timers")
+    ours = [row["function"] for row in rows if row["kind"] == "hrtimer"]
+    assert len(theirs) > 2 and set(theirs) <= set(ours)
+    wheel = [row for row in rows if row["kind"] == "wheel"]
+    # Every kernel has delayed work, and every function has a name.
+    assert "delayed_work_timer_fn" in {row["function"] for row in wheel}
+    assert all(not row["function"].startswith("0x") and row["jiffies_left"] > -1000 for row in wheel)

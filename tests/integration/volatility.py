@@ -1,28 +1,28 @@
-"""The real Volatility 3, in an environment of its own under the cache folder."""
+"""The real Volatility 3 and drgn, in an environment of their own under the cache folder."""
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glassbox"
 VENV = CACHE / "venv"
 VOL = VENV / "bin" / "vol"
 
 
-def missing():
-    """Installs Volatility 3 when it is not there; says why it cannot be used, or None."""
-    if VOL.exists():
+def missing(package="volatility3", program="vol"):
+    """Installs another tool's package when it is not there; says why it cannot be used, or None."""
+    if (VENV / "bin" / program).exists():
         return None
     python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
     try:
-        subprocess.run([python, "-m", "venv", VENV], check=True, capture_output=True, timeout=120)
-        subprocess.run([VENV / "bin" / "pip", "install", "-q", "volatility3"], check=True, capture_output=True, timeout=300)
+        if not (VENV / "bin" / "pip").exists():
+            subprocess.run([python, "-m", "venv", VENV], check=True, capture_output=True, timeout=120)
+        subprocess.run([VENV / "bin" / "pip", "install", "-q", "--only-binary", ":all:", package], check=True, capture_output=True,
+                       timeout=300)
     except (OSError, subprocess.SubprocessError) as why:
-        return f"Volatility 3 cannot be installed here: {why}"
-    return None if VOL.exists() else "Volatility 3's package has no `vol`"
+        return f"{package} cannot be installed here: {why}"
+    return None if (VENV / "bin" / program).exists() else f"the package {package} has no `{program}`"
 
 
 class Volatility:
@@ -36,7 +36,5 @@ class Volatility:
     def run(self, image, plugin, *args):
         done = subprocess.run([VOL, "-q", "--offline", "--cache-path", self.cache, "-s", self.symbols, "-r", "json", "-f", image,
                                plugin, *args], capture_output=True, text=True, timeout=400)
-        if "taint_flag.module" in done.stderr:
-            pytest.skip("this Volatility does not know how 7.x kernels note what a module taints")
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout[done.stdout.index("["):])
