@@ -184,7 +184,7 @@ static void time_native(struct hybrid *h)
 		struct timed_case *c = &h->cases[i];
 		for (int round = 0; round < ROUNDS && *c->setup; round++) {
 			double ms = run_native(h, c->command) - run_native(h, c->setup);
-			if (ms > 0 && (!c->native_ms || ms < c->native_ms))
+			if (ms > 0 && (c->native_ms <= 0 || ms < c->native_ms))
 				c->native_ms = ms;
 		}
 	}
@@ -243,7 +243,7 @@ static struct error *add_cases(struct hybrid *h)
 
 static void keep_best(double *best, double ms)
 {
-	if (!*best || ms < *best)
+	if (*best <= 0 || ms < *best)
 		*best = ms;
 }
 
@@ -275,7 +275,7 @@ static void report(struct hybrid *h, json_t *rows)
 						     c->off_ms, true, c->goal, false });
 		if (i < n_loops)
 			gains[i] = c->off_ms / c->on_ms;
-		if (!c->native_ms)
+		if (c->native_ms <= 0)
 			continue;
 		snprintf(name, sizeof(name), "hybrid: %s, against native", c->label);
 		bench_add(rows, &(struct bench_row){ name, c->on_ms, "ms",

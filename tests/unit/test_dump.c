@@ -37,7 +37,8 @@ static void a_raw_dump_reads_and_skips_holes(void **state)
 	assert_memory_equal(bytes, "hello", 5);
 	assert_false(phys_mem_read(mem, (1 << 20) - 2, bytes, 5));
 	uint64_t start = 0, end = 0;
-	assert_true(phys_mem_next_data(mem, 0, &start, &end));
+	/* The first page was looked at, which fills it on some file systems. */
+	assert_true(phys_mem_next_data(mem, 0x1000, &start, &end));
 	assert_true(start <= 0x40000 && end > 0x40000);
 	assert_false(phys_mem_next_data(mem, 1 << 20, &start, &end));
 	phys_mem_destroy(mem);
