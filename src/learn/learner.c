@@ -64,12 +64,25 @@ static struct error *learn_and_store(const struct learner_params *params, json_t
 	return err;
 }
 
+/* AddressSanitizer reserves terabytes of addresses: no limit then. */
+#ifdef __has_feature
+#define HAS_FEATURE(name) __has_feature(name)
+#else
+#define HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
+static const bool limits_memory = false;
+#else
+static const bool limits_memory = true;
+#endif
+
 /* The child: never returns. */
 static void work(const struct learner_params *params, int to)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	limit(RLIMIT_CPU, params->seconds ? params->seconds : 60);
-	limit(RLIMIT_AS, (rlim_t)(params->megabytes ? params->megabytes : 2048) << 20);
+	if (limits_memory)
+		limit(RLIMIT_AS, (rlim_t)(params->megabytes ? params->megabytes : 2048) << 20);
 	limit(RLIMIT_CORE, 0);
 	json_t *answer = NULL;
 	struct error *err = learn_and_store(params, &answer);
