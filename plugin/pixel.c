@@ -27,7 +27,9 @@
 enum {
 	LEAST_ITERATIONS = 1 << 14,
 	MOST_ITERATIONS = 1 << 30,
-	SPIN_NS = 30 * 1000,
+	SPIN_NS = 30 * 1000, /* of waiting for an answer, before naps */
+	LONG_SPIN_NS = 2000 * 1000, /* the same where processors are many */
+	MANY_PROCESSORS = 4,
 	NAP_NS = 200 * 1000,
 	HEARTBEAT_NS = 1000 * 1000 * 1000,
 	LATE_IN_A_ROW = 3, /* then not again until another service has come */
@@ -35,6 +37,7 @@ enum {
 
 static struct gb_pixel *pixel; /* NULL: no file */
 static uint32_t late_in_a_row, late_epoch;
+static uint64_t spin_ns;
 
 /* Our own side of a request; belongs to the vCPU that took it. */
 static struct own {
@@ -50,6 +53,7 @@ static struct own {
 
 void pixel_open(const char *path)
 {
+	spin_ns = sysconf(_SC_NPROCESSORS_ONLN) >= MANY_PROCESSORS ? LONG_SPIN_NS : SPIN_NS;
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return;
@@ -234,7 +238,7 @@ static void wait_for(struct gb_pixel_request *r, uint32_t answered)
 		if (state == GB_PIXEL_DONE || state == GB_PIXEL_REFUSED)
 			return;
 		struct timespec nap = { 0, NAP_NS };
-		if (now - start > SPIN_NS)
+		if (now - start > spin_ns)
 			syscall(SYS_futex, &r->answered, FUTEX_WAIT, answered, &nap, NULL, 0);
 		now = monotonic_ns();
 	}
@@ -285,6 +289,11 @@ static bool copy_back(const struct pixel_job *job, unsigned request, uint64_t do
 	return true;
 }
 
+static void spent(uint64_t *on, uint64_t since_ns)
+{
+	__atomic_fetch_add(on, plugin_now_ns() - since_ns, __ATOMIC_RELAXED);
+}
+
 /* Step 4. */
 static enum pixel_outcome finish(struct pixel_job *job, unsigned request)
 {
@@ -293,7 +302,9 @@ static enum pixel_outcome finish(struct pixel_job *job, unsigned request)
 	struct gb_regs after = r->regs_after;
 	bool good = done <= job->n && copy_back(job, request, done, false);
 	if (good && done) {
+		uint64_t before_ns = plugin_now_ns();
 		copy_back(job, request, done, true);
+		spent(&pixel->copy_ns, before_ns);
 		*job->regs = after;
 		job->done = done;
 	}
@@ -308,14 +319,18 @@ static enum pixel_outcome run_with(struct pixel_job *job, unsigned request)
 	enum pixel_outcome outcome;
 	if (!o->last_use)
 		o->last_use = calloc(plugin.ram.bytes / GB_PAGE + 1, sizeof(*o->last_use));
+	uint64_t begun_ns = plugin_now_ns();
 	job->stop = !o->last_use ? GB_PLAN_BAD : list_pages(job, o);
 	if (job->stop != GB_PLAN_GO) {
 		change(r, GB_PIXEL_FILLING, GB_PIXEL_FREE);
 		return PIXEL_NOT_READY;
 	}
 	uint32_t answered = __atomic_load_n(&r->answered, __ATOMIC_ACQUIRE);
+	spent(&pixel->list_ns, begun_ns);
+	uint64_t asked_ns = plugin_now_ns();
 	ask(job, o, r);
 	wait_for(r, answered);
+	spent(&pixel->answer_ns, asked_ns);
 	return take_back(r, &outcome) ? finish(job, request) : outcome;
 }
 

@@ -65,7 +65,12 @@ struct gb_pixel {
 	uint64_t requests, done, refused, abandoned; /* S */
 	uint64_t iterations, bytes, busy_ns; /* S */
 	char device[128]; /* S */
-	uint8_t pad0[280];
+	/* Where requests spend their time, added up, in ns. S: until the pages are placed,
+	 * until the device has its work, until it has done it. P: looking pages up, from asking
+	 * to the answer, copying back. */
+	uint64_t place_ns, record_ns, wait_ns; /* S */
+	uint64_t list_ns, answer_ns, copy_ns; /* P */
+	uint8_t pad0[232];
 	/* 512: which slots of the kernels area the service can run: their serial, 0: not. S */
 	uint32_t serial[GB_KERNEL_SLOTS];
 	uint8_t pad1[2560];

@@ -2,23 +2,20 @@
  * runs; then everything is timed with offload off and on in turns, three rounds, the best of
  * each. A loop's time is that of a run with REPS repetitions less that of one with none, so
  * that starting the program and filling its arrays do not count. The same program is run
- * natively. */
+ * natively. Where a GPU is, rows of large arrays follow (bench_hybrid_gpu.c). */
 #include "box/bench_hybrid.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "box/bench.h"
 #include "box/bench_guest.h"
+#include "box/bench_hybrid_gpu.h"
+#include "box/bench_native.h"
 #include "box/calls.h"
 #include "box/guest_call.h"
 #include "box/guest_shell.h"
@@ -129,53 +126,11 @@ static struct error *learn_all(struct hybrid *h)
 
 /* --- the same program outside any emulator */
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The guest's own program, so that the very same machine code is compared. */
-static struct error *fetch_program(struct hybrid *h)
-{
-	AUTO(own_free) char *text = NULL;
-	TRY(guest_does(h, "xxd -p /bin/workload; echo =", &text));
-	h->native_fd = memfd_create("workload", 0);
-	if (h->native_fd < 0)
-		return error_system(errno, "cannot hold a program");
-	for (const char *at = text; *at && *at != '='; at++) {
-		int high = hex_digit(at[0]), low = high < 0 ? -1 : hex_digit(at[1]);
-		if (high < 0)
-			continue; /* ends of lines */
-		uint8_t byte = (uint8_t)(high << 4 | low);
-		if (low < 0 || write(h->native_fd, &byte, 1) != 1)
-			return error_create(ERR_PEER, "the guest's program did not arrive");
-		at++;
-	}
-	return NULL;
-}
-
-/* Processor time of one native run of a `workload ...` command. */
+/* Processor time of one native run, or 0. */
 static double run_native(struct hybrid *h, const char *command)
 {
-	char copy[128], path[64], *words[6] = { NULL }, *rest = copy;
-	int status, n = 0;
-	struct rusage used = { 0 };
-	snprintf(copy, sizeof(copy), "%s", command);
-	while (n < 5 && rest)
-		words[n++] = strsep(&rest, " ");
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", h->native_fd);
-	pid_t child = fork();
-	if (!child) {
-		int nothing = open("/dev/null", O_WRONLY);
-		dup2(nothing, 1);
-		execv(path, words);
-		_exit(127);
-	}
-	if (child < 0 || wait4(child, &status, 0, &used) != child || !WIFEXITED(status) ||
-	    WEXITSTATUS(status))
-		return 0;
-	return (double)used.ru_utime.tv_sec * 1e3 + (double)used.ru_utime.tv_usec / 1e3 +
-	       (double)used.ru_stime.tv_sec * 1e3 + (double)used.ru_stime.tv_usec / 1e3;
+	struct bench_native_run run;
+	return bench_native_run(h->native_fd, command, &run) ? run.cpu_ms : 0;
 }
 
 static void time_native(struct hybrid *h)
@@ -317,7 +272,7 @@ static struct error *open_guest(struct hybrid *h)
 {
 	char path[256];
 	const char *name;
-	TRY(bench_guest_start_learning(256ull << 20, &h->guest));
+	TRY(bench_guest_start_learning(1ull << 30, &h->guest));
 	name = vm_name(bench_guest_vm(h->guest));
 	TRY(guest_shell_open(name, &h->shell));
 	TRY(target_open(&(struct target_params){ .vm = name }, &h->target));
@@ -325,13 +280,21 @@ static struct error *open_guest(struct hybrid *h)
 	TRY(trace_source_open(path, &h->source));
 	TRY(guest_does(h, "cat /bin/busybox /bin/workload /bin/busybox >/tmp/data; stty -echo",
 		       NULL));
-	return fetch_program(h);
+	return bench_native_fetch(h->shell, &h->native_fd);
 }
 
-static struct error *run(struct hybrid *h, json_t *rows)
+static struct error *run_large(struct hybrid *h, const char *gpu, json_t *rows)
 {
-	TRY(open_guest(h));
-	TRY(learn_all(h));
+	return bench_hybrid_gpu(&(struct bench_hybrid_gpu){ .shell = h->shell,
+							    .target = h->target,
+							    .source = h->source,
+							    .native_fd = h->native_fd,
+							    .gpu = gpu },
+				rows);
+}
+
+static struct error *run_all(struct hybrid *h, json_t *rows)
+{
 	TRY(switch_on(h));
 	TRY(offload_switch(h->source, false, GB_TIER_NONE));
 	TRY(add_cases(h));
@@ -340,15 +303,24 @@ static struct error *run(struct hybrid *h, json_t *rows)
 			TRY(run_round(h, round & 1 ? !on : on));
 	time_native(h);
 	report(h, rows);
-	return report_shares(h, rows);
+	TRY(report_shares(h, rows));
+	return run_large(h, "auto", rows);
 }
 
-struct error *bench_hybrid(json_t *rows)
+/* gpu: NULL: everything. */
+static struct error *run(struct hybrid *h, const char *gpu, json_t *rows)
+{
+	TRY(open_guest(h));
+	TRY(learn_all(h));
+	return gpu ? run_large(h, strcmp(gpu, "any") ? "auto" : gpu, rows) : run_all(h, rows);
+}
+
+static struct error *bench(const char *gpu, json_t *rows)
 {
 	struct hybrid *h;
 	TRY(error_alloc(1, sizeof(*h), &h));
 	h->native_fd = -1;
-	struct error *err = run(h, rows);
+	struct error *err = run(h, gpu, rows);
 	own_fd(&h->native_fd);
 	trace_source_close(h->source);
 	target_destroy(h->target);
@@ -356,4 +328,14 @@ struct error *bench_hybrid(json_t *rows)
 	bench_guest_stop(h->guest);
 	free(h);
 	return err;
+}
+
+struct error *bench_hybrid(json_t *rows)
+{
+	return bench(NULL, rows);
+}
+
+struct error *bench_hybrid_large(const char *gpu, json_t *rows)
+{
+	return bench(gpu, rows);
 }

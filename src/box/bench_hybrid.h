@@ -5,6 +5,10 @@
 #include <jansson.h>
 struct error;
 
-/* Appends rows. Native code only; times are the vCPU thread's processor time. */
+/* Appends rows. Native code only, by the vCPU thread's processor time; then, where there is a
+ * GPU, large arrays by the guest's clock. */
 struct error *bench_hybrid(json_t *rows);
+
+/* The large arrays alone. gpu: "any": a software device will do. */
+struct error *bench_hybrid_large(const char *gpu, json_t *rows);
 #endif

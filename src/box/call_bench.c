@@ -31,7 +31,8 @@ static struct error *run_learn(struct call_context *context, json_t *rows)
 
 static struct error *run_hybrid(struct call_context *context, json_t *rows)
 {
-	return bench_hybrid(rows);
+	const char *gpu = call_string(context, "gpu");
+	return gpu ? bench_hybrid_large(gpu, rows) : bench_hybrid(rows);
 }
 
 static struct error *run_executors(struct call_context *context, json_t *rows)
@@ -81,6 +82,8 @@ static const struct call_param bench_params[] = {
 	{ "fill", CALL_BOOL, .help = "viz: put copies of data where the dump has zeros" },
 	{ "device", CALL_STRING, .placeholder = "NAME",
 	  .help = "executors, viz: part of the GPU's name" },
+	{ "gpu", CALL_STRING, .placeholder = "only|any", .choices = "only,any",
+	  .help = "hybrid: only large arrays, on a GPU; any: a software device will do" },
 	{ 0 },
 };
 

@@ -35,9 +35,20 @@ static struct error *create_queries(struct gpu_batch *batch)
 		.queryType = VK_QUERY_TYPE_TIMESTAMP,
 		.queryCount = GPU_TIMESTAMPS_MAX,
 	};
-	TRY(gpu_check(gpu, vkCreateQueryPool(gpu->device, &info, NULL, &batch->queries),
-		      "cannot create timestamps"));
-	vkCmdResetQueryPool(batch->commands, batch->queries, 0, GPU_TIMESTAMPS_MAX);
+	return gpu_check(gpu, vkCreateQueryPool(gpu->device, &info, NULL, &batch->queries),
+			 "cannot create timestamps");
+}
+
+static struct error *record(struct gpu_batch *batch)
+{
+	VkCommandBufferBeginInfo begin = {
+		.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+		.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
+	};
+	TRY(gpu_check(batch->gpu, vkBeginCommandBuffer(batch->commands, &begin),
+		      "cannot record"));
+	if (batch->queries)
+		vkCmdResetQueryPool(batch->commands, batch->queries, 0, GPU_TIMESTAMPS_MAX);
 	return NULL;
 }
 
@@ -58,15 +69,38 @@ struct error *gpu_batch_begin(struct gpu *gpu, struct gpu_batch **ret)
 	VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
 	TRY(gpu_check(gpu, vkCreateFence(gpu->device, &fence, NULL, &batch->fence),
 		      "cannot create a fence"));
-	VkCommandBufferBeginInfo begin = {
-		.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-		.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
-	};
-	TRY(gpu_check(gpu, vkBeginCommandBuffer(batch->commands, &begin), "cannot record"));
 	if (gpu->info.can_time)
 		TRY(create_queries(batch));
+	TRY(record(batch));
 	*ret = TAKE(batch);
 	return NULL;
+}
+
+/* Keeps the last staging buffer, the largest. */
+static void reuse_staging(struct gpu_batch *batch)
+{
+	while (batch->staging.count > 1) {
+		gpu_buffer_destroy(batch->staging.items[0]);
+		batch->staging.items[0] = batch->staging.items[--batch->staging.count];
+	}
+	batch->staged_bytes = 0;
+}
+
+struct error *gpu_batch_again(struct gpu_batch *batch)
+{
+	struct gpu *gpu = batch->gpu;
+	CHECK(!batch->is_submitted || batch->is_done);
+	TRY(gpu_check(gpu, vkResetFences(gpu->device, 1, &batch->fence),
+		      "cannot reset a fence"));
+	while (batch->pools.count > 1)
+		vkDestroyDescriptorPool(gpu->device, batch->pools.items[--batch->pools.count],
+					NULL);
+	if (batch->pools.count)
+		vkResetDescriptorPool(gpu->device, batch->pools.items[0], 0);
+	reuse_staging(batch);
+	batch->n_sets = batch->n_timestamps = 0;
+	batch->is_submitted = batch->is_done = false;
+	return record(batch);
 }
 
 void gpu_batch_destroy(struct gpu_batch *batch)

@@ -52,6 +52,9 @@ struct gpu_dispatch {
 
 /* Starts recording. Caller owns *ret until gpu_batch_submit or gpu_batch_destroy. */
 struct error *gpu_batch_begin(struct gpu *gpu, struct gpu_batch **ret);
+/* Starts recording anew in a batch that is done or was never submitted, with the objects it
+ * has: making them anew costs many times what a small dispatch takes. */
+struct error *gpu_batch_again(struct gpu_batch *batch);
 void gpu_batch_destroy(struct gpu_batch *batch);
 OWN_DECLARE(own_gpu_batch, struct gpu_batch *, gpu_batch_destroy)
 

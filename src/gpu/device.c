@@ -294,7 +294,8 @@ static struct error *create_device(struct gpu *gpu)
 				gpu->device, "vkGetMemoryHostPointerPropertiesEXT");
 	VkCommandPoolCreateInfo pool = {
 		.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-		.flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+		.flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT |
+			 VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
 		.queueFamilyIndex = gpu->family,
 	};
 	return gpu_check(gpu, vkCreateCommandPool(gpu->device, &pool, NULL, &gpu->commands),

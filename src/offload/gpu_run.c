@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -17,6 +18,7 @@
 #define INTERPRETER_LANES 64u /* of a work group, as shaders/pixel_cpu.wgsl says */
 #define INTERPRETER_GROUPS 256u
 #define SOFTWARE_FUEL 256u
+#define FENCE_SPIN_NS 2000000u
 
 struct offload_gpu_kernel {
 	struct gpu *gpu;
@@ -26,7 +28,10 @@ struct offload_gpu_kernel {
 	uint32_t most_pages; /* of a paged kernel; 0: memory is linear */
 	uint64_t argument_bytes;
 	struct gpu_kernel *shader;
-	struct gpu_buffer *arguments, *results, *read_results;
+	struct gpu_buffer *arguments; /* ours, written in place */
+	struct gpu_buffer *table; /* the same of a paged kernel, near the device */
+	struct gpu_buffer *results, *read_results;
+	struct gpu_batch *batch; /* of the last run, to be used again; or NULL */
 };
 
 static struct error *compile(struct offload_gpu_kernel *kernel)
@@ -51,6 +56,9 @@ static struct error *make_buffers(struct offload_gpu_kernel *kernel, uint64_t pa
 		4 * MCODE_SPIRV_RESULT_WORDS(parts, kernel->kernel->n_reductions);
 	TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_UPLOAD, kernel->argument_bytes,
 			      &kernel->arguments));
+	if (kernel->most_pages)
+		TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_DEVICE, kernel->argument_bytes,
+				      &kernel->table));
 	TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_DEVICE, result_bytes, &kernel->results));
 	return gpu_buffer_create(kernel->gpu, GPU_BUFFER_READBACK, result_bytes,
 				 &kernel->read_results);
@@ -87,7 +95,9 @@ struct error *offload_gpu_kernel_create_paged(struct gpu *gpu,
 
 static void free_buffers(struct offload_gpu_kernel *kernel)
 {
+	gpu_batch_destroy(TAKE(kernel->batch));
 	gpu_buffer_destroy(TAKE(kernel->arguments));
+	gpu_buffer_destroy(TAKE(kernel->table));
 	gpu_buffer_destroy(TAKE(kernel->results));
 	gpu_buffer_destroy(TAKE(kernel->read_results));
 }
@@ -239,32 +249,74 @@ static void read_results(struct offload_gpu_kernel *kernel, uint64_t *slots, uin
 		mcode_spirv_fold(kernel->kernel, slots, results, parts);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static struct error *begin(struct offload_gpu_kernel *kernel)
+{
+	if (!kernel->batch)
+		return gpu_batch_begin(kernel->gpu, &kernel->batch);
+	return gpu_batch_again(kernel->batch);
+}
+
+/* Sleeping on a fence costs more than most runs take. A software device needs our processor. */
+static struct error *wait_for(struct offload_gpu_kernel *kernel)
+{
+	uint64_t start = now_ns();
+	while (!gpu_info(kernel->gpu)->is_software && !gpu_batch_is_done(kernel->batch) &&
+	       now_ns() - start < FENCE_SPIN_NS)
+		continue;
+	return gpu_batch_wait(kernel->batch, 0);
+}
+
+/* Records a run up to its results; *span_ret: the marks around the dispatch. */
+static struct error *record(struct offload_gpu_kernel *kernel,
+			    const struct offload_gpu_memory *memory, uint32_t groups,
+			    uint64_t result_bytes, unsigned *span_ret)
+{
+	struct gpu_batch *batch = kernel->batch;
+	struct gpu_buffer *arguments = kernel->table ? kernel->table : kernel->arguments;
+	gpu_batch_fill(batch, kernel->results, 0, 8, UINT32_MAX);
+	if (kernel->table)
+		gpu_batch_copy(batch, kernel->arguments, 0, kernel->table, 0,
+			       UINT64_C(8) * (kernel->layout.argument_words + memory->n_pages));
+	const struct gpu_bind binds[MCODE_SPIRV_BINDINGS] = {
+		[MCODE_SPIRV_MEMORY] = { .buffer = memory->buffer },
+		[MCODE_SPIRV_ARGUMENTS] = { .buffer = arguments },
+		[MCODE_SPIRV_RESULTS] = { .buffer = kernel->results },
+	};
+	span_ret[0] = gpu_batch_timestamp(batch);
+	TRY(gpu_batch_dispatch(batch, &(struct gpu_dispatch){ .kernel = kernel->shader,
+							      .binds = binds,
+							      .groups = { groups } }));
+	span_ret[1] = gpu_batch_timestamp(batch);
+	gpu_batch_copy(batch, kernel->results, 0, kernel->read_results, 0, result_bytes);
+	return NULL;
+}
+
 static struct error *run_once(struct offload_gpu_kernel *kernel,
 			      const struct offload_gpu_memory *memory, uint64_t *slots,
 			      uint64_t k0, uint64_t n, struct offload_gpu_result *ret)
 {
-	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
 	uint32_t groups = groups_for(kernel, n);
 	uint32_t parts = kernel->interpreted ? groups * INTERPRETER_LANES : groups;
 	uint64_t result_bytes =
 		4 * MCODE_SPIRV_RESULT_WORDS((uint64_t)parts, kernel->layout.n_reductions);
-	TRY(gpu_batch_begin(kernel->gpu, &batch));
+	uint64_t begun_ns = now_ns();
+	unsigned span[2];
+	TRY(begin(kernel));
 	write_arguments(kernel, memory, slots, k0, n);
-	gpu_batch_fill(batch, kernel->results, 0, 8, UINT32_MAX);
-	const struct gpu_bind binds[MCODE_SPIRV_BINDINGS] = {
-		[MCODE_SPIRV_MEMORY] = { .buffer = memory->buffer },
-		[MCODE_SPIRV_ARGUMENTS] = { .buffer = kernel->arguments },
-		[MCODE_SPIRV_RESULTS] = { .buffer = kernel->results },
-	};
-	unsigned start = gpu_batch_timestamp(batch);
-	TRY(gpu_batch_dispatch(batch, &(struct gpu_dispatch){ .kernel = kernel->shader,
-							      .binds = binds,
-							      .groups = { groups } }));
-	unsigned end = gpu_batch_timestamp(batch);
-	gpu_batch_copy(batch, kernel->results, 0, kernel->read_results, 0, result_bytes);
-	TRY(gpu_batch_submit(batch));
-	TRY(gpu_batch_wait(batch, 0));
-	ret->ns = gpu_batch_elapsed_ns(batch, start, end);
+	TRY(record(kernel, memory, groups, result_bytes, span));
+	TRY(gpu_batch_submit(kernel->batch));
+	uint64_t submitted_ns = now_ns();
+	TRY(wait_for(kernel));
+	ret->record_ns = submitted_ns - begun_ns;
+	ret->wait_ns = now_ns() - submitted_ns;
+	ret->ns = gpu_batch_elapsed_ns(kernel->batch, span[0], span[1]);
 	read_results(kernel, slots, parts, n, ret);
 	return NULL;
 }
@@ -288,9 +340,15 @@ struct error *offload_gpu_run(struct offload_gpu_kernel *kernel,
 	struct offload_gpu_result all = { 0 }, part;
 	while (all.done < n && !all.fault) {
 		uint64_t now = n - all.done < most ? n - all.done : most;
-		TRY(run_once(kernel, memory, slots, k0 + all.done, now, &part));
+		struct error *err = run_once(kernel, memory, slots, k0 + all.done, now, &part);
+		if (err) { /* what was recorded is of no use */
+			gpu_batch_destroy(TAKE(kernel->batch));
+			return err;
+		}
 		all.done += part.done;
 		all.ns += part.ns;
+		all.record_ns += part.record_ns;
+		all.wait_ns += part.wait_ns;
 		all.fault = part.fault;
 		if (part.done < now)
 			break;

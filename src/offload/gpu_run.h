@@ -38,6 +38,7 @@ struct offload_gpu_result {
 	uint64_t done; /* iterations before the first hit or fault */
 	bool fault; /* done, slots and memory are then of no use: later iterations ran on */
 	uint64_t ns; /* on the device, where it can tell */
+	uint64_t record_ns, wait_ns; /* until it was submitted, and from then on */
 };
 
 /* Memory of a run: stream s's guest address a is at byte a - address[s] + offset[s] of the

@@ -54,6 +54,14 @@ struct error *pixel_file_forget(const char *vm)
 	return NULL;
 }
 
+static json_t *spent(const struct gb_pixel *p)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "list", (json_int_t)p->list_ns,
+			 "answer", (json_int_t)p->answer_ns, "place", (json_int_t)p->place_ns,
+			 "record", (json_int_t)p->record_ns, "device", (json_int_t)p->wait_ns,
+			 "copy", (json_int_t)p->copy_ns);
+}
+
 struct error *pixel_file_report(const char *vm, json_t **ret)
 {
 	AUTO(own_fd) int fd = -1;
@@ -72,12 +80,12 @@ struct error *pixel_file_report(const char *vm, json_t **ret)
 		return error_create(ERR_BAD_DATA, "the Pixel CPU's file is too short");
 	p.device[sizeof(p.device) - 1] = 0;
 	snprintf(path, sizeof(path), "/dev/shm/glassbox-%s-pixel", vm);
-	*ret = json_pack("{s:s, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	*ret = json_pack("{s:s, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
 			 "state", state_word(&p), "pid", (json_int_t)p.pid, "device", p.device,
 			 "imported", (int)(p.imported != 0), "memory", path, "memory_bytes",
 			 (json_int_t)bytes, "requests", (json_int_t)p.requests, "done",
 			 (json_int_t)p.done, "refused", (json_int_t)p.refused, "abandoned",
 			 (json_int_t)p.abandoned, "iterations", (json_int_t)p.iterations, "ns",
-			 (json_int_t)p.busy_ns);
+			 (json_int_t)p.busy_ns, "spent_ns", spent(&p));
 	return *ret ? NULL : error_create(ERR_MEMORY, "out of memory");
 }

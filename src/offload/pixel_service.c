@@ -42,7 +42,9 @@
 OWN_DECLARE(own_json, json_t *, json_decref)
 
 enum {
-	SPIN_NS = 50 * 1000,
+	SPIN_NS = 50 * 1000, /* after the last request, before sleeping */
+	LONG_SPIN_NS = 2000 * 1000, /* the same where processors are many */
+	MANY_PROCESSORS = 4,
 	TICK_NS = 100 * 1000 * 1000,
 	HARDWARE_DEADLINE_US = 20 * 1000,
 	SOFTWARE_DEADLINE_US = 1000 * 1000,
@@ -69,6 +71,7 @@ struct service {
 	struct prepared prepared[GB_KERNEL_SLOTS];
 	/* The request at hand. */
 	struct gb_pixel_request request;
+	uint64_t taken_ns;
 	uint32_t pages[GB_PIXEL_PAGES];
 	uint64_t offsets[GB_PIXEL_PAGES];
 	uint32_t n_staged;
@@ -253,7 +256,10 @@ static struct error *work(struct service *s, unsigned index, struct gb_pixel_req
 	    !mcode_spirv_aligned(p->kernel, slots) || !staging_is_enough(s))
 		return NULL;
 	place_pages(s, p, index);
+	s->shared->place_ns += now_ns() - s->taken_ns;
 	TRY(run_on_gpu(s, p, slots, &result));
+	s->shared->record_ns += result.record_ns;
+	s->shared->wait_ns += result.wait_ns;
 	if (result.fault)
 		return NULL;
 	fetch_written(s, index);
@@ -272,7 +278,9 @@ static struct error *work(struct service *s, unsigned index, struct gb_pixel_req
 static void take_copy(struct service *s, const struct gb_pixel_request *r)
 {
 	memcpy(&s->request, r, sizeof(s->request));
-	memcpy(s->pages, (const uint8_t *)r + GB_PAGE, sizeof(s->pages));
+	if (s->request.n_pages <= GB_PIXEL_PAGES) /* else it will be refused */
+		memcpy(s->pages, (const uint8_t *)r + GB_PAGE,
+		       s->request.n_pages * sizeof(*s->pages));
 }
 
 static struct error *answer(struct service *s, unsigned index, bool *did_ret)
@@ -283,6 +291,7 @@ static struct error *answer(struct service *s, unsigned index, bool *did_ret)
 	    !change(r, GB_PIXEL_ASKED, GB_PIXEL_RUNNING))
 		return NULL;
 	*did_ret = true;
+	s->taken_ns = now_ns();
 	s->shared->requests++;
 	take_copy(s, r);
 	struct error *err = work(s, index, r, &good);
@@ -358,6 +367,8 @@ static struct error *tick(struct service *s, bool *go_on_ret)
 static struct error *serve(struct service *s)
 {
 	uint64_t busy_ns = 0, tick_ns = 0;
+	uint64_t spin_ns =
+		sysconf(_SC_NPROCESSORS_ONLN) >= MANY_PROCESSORS ? LONG_SPIN_NS : SPIN_NS;
 	for (bool go_on = true; go_on;) {
 		bool did;
 		if (asked_to_lose)
@@ -368,7 +379,7 @@ static struct error *serve(struct service *s)
 		uint64_t now = now_ns();
 		if (did)
 			busy_ns = now;
-		else if (now - busy_ns > SPIN_NS)
+		else if (now - busy_ns > spin_ns)
 			wait_for_bell(s);
 		if (now - tick_ns > TICK_NS) {
 			TRY(tick(s, &go_on));

@@ -149,7 +149,7 @@ def test_service_is_late(pixel):
     name, run, before = pixel
     pid = ask('hybrid', name)['pixel_cpu']['pid']
     for _ in range(3):
-        run('workload xor 524288 8 >/dev/null & sleep 0.1')
+        run('workload xor 524288 500 >/dev/null & sleep 0.1')
         os.kill(pid, signals.SIGSTOP)
         time.sleep(1.5)
         os.kill(pid, signals.SIGCONT)
