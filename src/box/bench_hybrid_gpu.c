@@ -1,0 +1,170 @@
+/* A loop's time is what the workload program itself measures by the guest's clock, around its
+ * repetitions alone. The checksum it prints must be the same on every substrate. */
+#include "box/bench_hybrid_gpu.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "box/bench.h"
+#include "box/bench_native.h"
+#include "box/calls.h"
+#include "box/guest_shell.h"
+#include "box/target.h"
+#include "offload/pixel_file.h"
+#include "offload/slots.h"
+
+OWN_DECLARE(own_json, json_t *, json_decref)
+
+enum { RUNS = 3, RUN_MS = 120000, SMALL_KIB = 128, SMALL_REPS = 200, SMALL_GOAL_US = 60 };
+
+enum substrate { TCG, NATIVE, GPU, HOST, SUBSTRATES };
+
+static const char *const loops[] = { "xor",  "sum",	  "sumbytes", "saxpy",
+				     "grey", "threshold", "min" };
+static const unsigned mebibytes[] = { 4, 16, 64 };
+
+struct measured {
+	double us[SUBSTRATES]; /* of one repetition, best of RUNS */
+	char checksum[SUBSTRATES][9];
+	uint64_t requests; /* that the service answered meanwhile */
+};
+
+static struct error *call(const struct bench_hybrid_gpu *bench, const struct call *what,
+			  json_t *args, json_t **ret)
+{
+	AUTO(own_json) json_t *owned = args;
+	struct call_context context = { .target = bench->target, .args = owned };
+	return what->run(&context, ret);
+}
+
+/* Starts the service. */
+static struct error *gpu_is_there(const struct bench_hybrid_gpu *bench, bool *ret)
+{
+	AUTO(own_json) json_t *document = NULL;
+	TRY(call(bench, &call_offload,
+		 json_pack("{s:s, s:s}", "state", "on", "gpu", bench->gpu), &document));
+	const char *state = json_string_value(
+		json_object_get(json_object_get(document, "pixel_cpu"), "state"));
+	*ret = state && !strcmp(state, "ready");
+	return NULL;
+}
+
+static struct error *count_answers(const struct bench_hybrid_gpu *bench, uint64_t *ret)
+{
+	AUTO(own_json) json_t *service = NULL;
+	TRY(pixel_file_report(target_name(bench->target), &service));
+	*ret = (uint64_t)json_integer_value(json_object_get(service, "done"));
+	return NULL;
+}
+
+static struct error *run_once(const struct bench_hybrid_gpu *bench, enum substrate on,
+			      const char *command, struct measured *m)
+{
+	AUTO(own_free) char *output = NULL;
+	struct bench_native_run native;
+	uint64_t ns, reps;
+	char checksum[9];
+	if (on == HOST)
+		bench_native_run(bench->native_fd, command, &native);
+	else
+		TRY(guest_shell_run(bench->shell, command, RUN_MS, &output));
+	const char *line = strstr(on == HOST ? native.output : output, " reps=");
+	if (!line ||
+	    sscanf(line, " reps=%" SCNu64 " checksum=%8s ns=%" SCNu64, &reps, checksum, &ns) !=
+		    3 ||
+	    !reps)
+		return error_create(ERR_PEER, "`%s` did not say how long it took", command);
+	double us = (double)ns / 1e3 / (double)reps;
+	if (!m->us[on] || us < m->us[on])
+		m->us[on] = us;
+	snprintf(m->checksum[on], sizeof(m->checksum[on]), "%s", checksum);
+	return NULL;
+}
+
+/* The first run finds prices and is not counted. */
+static struct error *measure_on(const struct bench_hybrid_gpu *bench, enum substrate on,
+				const char *command, struct measured *m)
+{
+	static const enum gb_tier tiers[] = { [NATIVE] = GB_TIER_NATIVE, [GPU] = GB_TIER_GPU };
+	uint64_t before, after;
+	if (on != HOST)
+		TRY(offload_switch(bench->source, on != TCG,
+				   on == TCG ? GB_TIER_NONE : tiers[on]));
+	TRY(run_once(bench, on, command, &(struct measured){ .requests = 0 }));
+	TRY(count_answers(bench, &before));
+	for (int i = 0; i < RUNS; i++)
+		TRY(run_once(bench, on, command, m));
+	TRY(count_answers(bench, &after));
+	if (on == GPU)
+		m->requests = after - before;
+	if (strcmp(m->checksum[on], m->checksum[TCG]) != 0)
+		return error_create(ERR_BAD_DATA, "`%s` has another result", command);
+	return NULL;
+}
+
+static void add_row(json_t *rows, const char *loop, const char *what, double us,
+		    const char *baseline, double baseline_us, double goal)
+{
+	char name[96];
+	snprintf(name, sizeof(name), "hybrid: %s, %s", loop, what);
+	bench_add(rows, &(struct bench_row){ name, us, "us", baseline, baseline_us, true, goal,
+					     false });
+}
+
+static void report(json_t *rows, const char *loop, const struct measured *m)
+{
+	add_row(rows, loop, "native code", m->us[NATIVE], "TCG", m->us[TCG], 0);
+	if (!m->requests) {
+		fprintf(stderr, "bench: %s: the service answered no request\n", loop);
+		return;
+	}
+	add_row(rows, loop, "GPU", m->us[GPU], "TCG", m->us[TCG], 100);
+	add_row(rows, loop, "GPU", m->us[GPU], "native code", m->us[NATIVE], 0);
+	add_row(rows, loop, "GPU", m->us[GPU], "the same program without QEMU", m->us[HOST], 1);
+}
+
+static struct error *measure(const struct bench_hybrid_gpu *bench, const char *loop,
+			     unsigned mib, json_t *rows)
+{
+	struct measured m = { .requests = 0 };
+	char command[96], label[64];
+	snprintf(command, sizeof(command), "workload %s %" PRIu64 " %u", loop,
+		 (uint64_t)mib << 20, 64 / mib < 4 ? 4 : 64 / mib);
+	snprintf(label, sizeof(label), "%s, %u MiB arrays", loop, mib);
+	for (int on = 0; on < SUBSTRATES; on++)
+		TRY(measure_on(bench, (enum substrate)on, command, &m));
+	report(rows, label, &m);
+	return NULL;
+}
+
+/* What a request costs beside its bytes: so few that one request does a repetition. */
+static struct error *measure_small(const struct bench_hybrid_gpu *bench, json_t *rows)
+{
+	struct measured m = { .requests = 0 };
+	char command[96];
+	snprintf(command, sizeof(command), "workload sum %u %u", SMALL_KIB << 10, SMALL_REPS);
+	TRY(measure_on(bench, TCG, command, &m));
+	TRY(measure_on(bench, GPU, command, &m));
+	if (m.requests)
+		bench_add(rows, &(struct bench_row){ "hybrid: one request, sum of 128 KiB",
+						     m.us[GPU], "us", "TCG", m.us[TCG], true,
+						     SMALL_GOAL_US, true, true });
+	return NULL;
+}
+
+struct error *bench_hybrid_gpu(const struct bench_hybrid_gpu *bench, json_t *rows)
+{
+	bool there;
+	TRY(gpu_is_there(bench, &there));
+	if (!there)
+		return NULL;
+	TRY(measure_small(bench, rows));
+	for (size_t i = 0; i < sizeof(loops) / sizeof(*loops); i++)
+		for (size_t k = 0; k < sizeof(mebibytes) / sizeof(*mebibytes); k++)
+			TRY(measure(bench, loops[i], mebibytes[k], rows));
+	return offload_switch(bench->source, true, GB_TIER_NONE);
+}
