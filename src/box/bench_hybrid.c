@@ -287,7 +287,6 @@ static struct error *run_large(struct hybrid *h, const char *gpu, json_t *rows)
 {
 	return bench_hybrid_gpu(&(struct bench_hybrid_gpu){ .shell = h->shell,
 							    .target = h->target,
-							    .source = h->source,
 							    .native_fd = h->native_fd,
 							    .gpu = gpu },
 				rows);

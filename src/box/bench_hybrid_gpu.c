@@ -15,11 +15,10 @@
 #include "box/guest_shell.h"
 #include "box/target.h"
 #include "offload/pixel_file.h"
-#include "offload/slots.h"
 
 OWN_DECLARE(own_json, json_t *, json_decref)
 
-enum { RUNS = 3, RUN_MS = 120000, SMALL_KIB = 128, SMALL_REPS = 200, SMALL_GOAL_US = 60 };
+enum { RUNS = 2, RUN_MS = 120000, SMALL_KIB = 128, SMALL_REPS = 200, SMALL_GOAL_US = 60 };
 
 enum substrate { TCG, NATIVE, GPU, HOST, SUBSTRATES };
 
@@ -41,15 +40,18 @@ static struct error *call(const struct bench_hybrid_gpu *bench, const struct cal
 	return what->run(&context, ret);
 }
 
-/* Starts the service. */
-static struct error *gpu_is_there(const struct bench_hybrid_gpu *bench, bool *ret)
+/* Offload ends the service when it is switched off, and starts it again. */
+static struct error *switch_to(const struct bench_hybrid_gpu *bench, const char *tier,
+			       bool *gpu_ret)
 {
 	AUTO(own_json) json_t *document = NULL;
 	TRY(call(bench, &call_offload,
-		 json_pack("{s:s, s:s}", "state", "on", "gpu", bench->gpu), &document));
+		 json_pack("{s:s, s:s, s:s}", "state", tier ? "on" : "off", "gpu", bench->gpu,
+			   "tier", tier ? tier : "auto"),
+		 &document));
 	const char *state = json_string_value(
 		json_object_get(json_object_get(document, "pixel_cpu"), "state"));
-	*ret = state && !strcmp(state, "ready");
+	*gpu_ret = state && !strcmp(state, "ready");
 	return NULL;
 }
 
@@ -89,11 +91,11 @@ static struct error *run_once(const struct bench_hybrid_gpu *bench, enum substra
 static struct error *measure_on(const struct bench_hybrid_gpu *bench, enum substrate on,
 				const char *command, struct measured *m)
 {
-	static const enum gb_tier tiers[] = { [NATIVE] = GB_TIER_NATIVE, [GPU] = GB_TIER_GPU };
+	static const char *const tiers[] = { [NATIVE] = "native", [GPU] = "gpu" };
 	uint64_t before, after;
+	bool gpu;
 	if (on != HOST)
-		TRY(offload_switch(bench->source, on != TCG,
-				   on == TCG ? GB_TIER_NONE : tiers[on]));
+		TRY(switch_to(bench, on == TCG ? NULL : tiers[on], &gpu));
 	TRY(run_once(bench, on, command, &(struct measured){ .requests = 0 }));
 	TRY(count_answers(bench, &before));
 	for (int i = 0; i < RUNS; i++)
@@ -146,11 +148,12 @@ static struct error *measure_small(const struct bench_hybrid_gpu *bench, json_t 
 {
 	struct measured m = { .requests = 0 };
 	char command[96];
-	snprintf(command, sizeof(command), "workload sum %u %u", SMALL_KIB << 10, SMALL_REPS);
+	snprintf(command, sizeof(command), "workload sumbytes %u %u", SMALL_KIB << 10,
+		 SMALL_REPS);
 	TRY(measure_on(bench, TCG, command, &m));
 	TRY(measure_on(bench, GPU, command, &m));
 	if (m.requests)
-		bench_add(rows, &(struct bench_row){ "hybrid: one request, sum of 128 KiB",
+		bench_add(rows, &(struct bench_row){ "hybrid: one request, sum of 131072 bytes",
 						     m.us[GPU], "us", "TCG", m.us[TCG], true,
 						     SMALL_GOAL_US, true, true });
 	return NULL;
@@ -159,12 +162,12 @@ static struct error *measure_small(const struct bench_hybrid_gpu *bench, json_t 
 struct error *bench_hybrid_gpu(const struct bench_hybrid_gpu *bench, json_t *rows)
 {
 	bool there;
-	TRY(gpu_is_there(bench, &there));
+	TRY(switch_to(bench, "auto", &there));
 	if (!there)
 		return NULL;
 	TRY(measure_small(bench, rows));
 	for (size_t i = 0; i < sizeof(loops) / sizeof(*loops); i++)
 		for (size_t k = 0; k < sizeof(mebibytes) / sizeof(*mebibytes); k++)
 			TRY(measure(bench, loops[i], mebibytes[k], rows));
-	return offload_switch(bench->source, true, GB_TIER_NONE);
+	return NULL;
 }

@@ -6,17 +6,15 @@
 struct error;
 struct guest_shell;
 struct target;
-struct trace_source;
 
 struct bench_hybrid_gpu { /* all borrowed */
 	struct guest_shell *shell; /* of a guest whose loops are learned */
 	struct target *target;
-	struct trace_source *source;
 	int native_fd; /* the guest's workload program */
 	const char *gpu; /* as for `offload on`: "auto", or "any" */
 };
 
-/* Appends rows; none where no GPU is. Offload is on afterwards. Fails: ERR_BAD_DATA when a loop
+/* Appends rows; none where no GPU is. Fails: ERR_BAD_DATA when a loop
  * had another result on one of them. */
 struct error *bench_hybrid_gpu(const struct bench_hybrid_gpu *bench, json_t *rows);
 #endif
