@@ -8,20 +8,22 @@
  *      proofs speak of addresses.
  *   3. Wait, at most until the deadline, then take the request back or abandon it.
  *   4. After a timely answer: look again that no written page holds code meanwhile, copy the
- *      written bytes through QEMU's own mapping (so that dirty tracking sees them), take over
- *      the registers.
+ *      written bytes through QEMU's own mapping (so that dirty tracking sees them), with the
+ *      help of other threads of ours that are waited for, take over the registers.
  *
  * Until step 4 nothing of the guest has changed, so giving up is right at any point. */
 #include "pixel.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "crew.h"
 #include "pixel_run.h"
 
 enum {
@@ -30,14 +32,19 @@ enum {
 	SPIN_NS = 30 * 1000, /* of waiting for an answer, before naps */
 	LONG_SPIN_NS = 2000 * 1000, /* the same where processors are many */
 	MANY_PROCESSORS = 4,
+	PROCESSORS_EACH = 4, /* for each thread that copies: the vCPU's, up to 3 helpers */
+	MOST_HELPERS = 3,
 	NAP_NS = 200 * 1000,
 	HEARTBEAT_NS = 1000 * 1000 * 1000,
+	PIECE_BYTES = 128 * 1024, /* of copying back: what one thread takes */
+	MOST_PIECES = GB_PIXEL_DATA_PAGES * GB_PAGE / PIECE_BYTES + 2 * GB_KERNEL_MAX_STREAMS,
 	LATE_IN_A_ROW = 3, /* then not again until another service has come */
 };
 
 static struct gb_pixel *pixel; /* NULL: no file */
 static uint32_t late_in_a_row, late_epoch;
 static uint64_t spin_ns;
+static pthread_once_t crew_once = PTHREAD_ONCE_INIT;
 
 /* Our own side of a request; belongs to the vCPU that took it. */
 static struct own {
@@ -261,31 +268,69 @@ static bool take_back(struct gb_pixel_request *r, enum pixel_outcome *outcome_re
 	return !change(r, GB_PIXEL_REFUSED, GB_PIXEL_FREE);
 }
 
-/* The bytes of written streams that `done` iterations stored, page by page. Without `for_real`
- * only looks whether they may be written. */
-static bool copy_back(const struct pixel_job *job, unsigned request, uint64_t done,
-		      bool for_real)
+/* A piece of copying back: pages of one stream, [at, end) of guest addresses. */
+struct piece {
+	const struct own *own;
+	const uint8_t *data; /* the stream's copies */
+	const struct gb_pixel_stream *stream;
+	uint64_t at, end;
+};
+
+struct pieces {
+	struct piece items[MOST_PIECES];
+	uint32_t n;
+};
+
+/* The bytes of written streams that `done` iterations stored. */
+static void list_pieces(const struct pixel_job *job, unsigned request, uint64_t done,
+			struct pieces *ret)
 {
 	const struct own *o = &owns[request];
+	ret->n = 0;
 	for (uint32_t i = 0; done && i < job->plan->n_streams; i++) {
 		const struct gb_pixel_stream *p = &o->stream[i];
 		uint64_t at, end;
 		if (!p->write || !extent(&job->plan->stream[i], done, &at, &end))
 			continue;
 		while (at < end) {
-			uint64_t index = (at - p->gva) / GB_PAGE, inside = at % GB_PAGE;
-			uint64_t offset = o->pages[p->first + index] * (uint64_t)GB_PAGE;
-			uint64_t n = GB_PAGE - inside < end - at ? GB_PAGE - inside : end - at;
-			if (code_pages_hold(offset))
-				return false;
-			if (for_real)
-				memcpy(plugin.ram.host + offset + inside,
-				       data_of(request) + (p->data_page + index) * GB_PAGE +
-					       inside,
-				       n);
-			at += n;
+			uint64_t stop = (at / PIECE_BYTES + 1) * PIECE_BYTES;
+			stop = stop < end ? stop : end;
+			ret->items[ret->n++] = (struct piece){
+				o, data_of(request) + p->data_page * (uint64_t)GB_PAGE, p, at,
+				stop
+			};
+			at = stop;
 		}
 	}
+}
+
+/* Page by page. Without `for_real` only looks whether they may be written. */
+static bool do_piece(const struct piece *p, bool for_real)
+{
+	for (uint64_t at = p->at; at < p->end;) {
+		uint64_t index = (at - p->stream->gva) / GB_PAGE, inside = at % GB_PAGE;
+		uint64_t offset = p->own->pages[p->stream->first + index] * (uint64_t)GB_PAGE;
+		uint64_t n = GB_PAGE - inside < p->end - at ? GB_PAGE - inside : p->end - at;
+		if (code_pages_hold(offset))
+			return false;
+		if (for_real)
+			memcpy(plugin.ram.host + offset + inside,
+			       p->data + index * GB_PAGE + inside, n);
+		at += n;
+	}
+	return true;
+}
+
+static void copy_piece(void *arg, uint32_t i)
+{
+	do_piece(&((const struct pieces *)arg)->items[i], true);
+}
+
+static bool may_copy(const struct pieces *pieces)
+{
+	for (uint32_t i = 0; i < pieces->n; i++)
+		if (!do_piece(&pieces->items[i], false))
+			return false;
 	return true;
 }
 
@@ -300,10 +345,14 @@ static enum pixel_outcome finish(struct pixel_job *job, unsigned request)
 	struct gb_pixel_request *r = request_at(request);
 	uint64_t done = r->done;
 	struct gb_regs after = r->regs_after;
-	bool good = done <= job->n && copy_back(job, request, done, false);
+	struct pieces pieces = { .n = 0 };
+	bool good = done <= job->n;
+	if (good)
+		list_pieces(job, request, done, &pieces);
+	good = good && may_copy(&pieces);
 	if (good && done) {
 		uint64_t before_ns = plugin_now_ns();
-		copy_back(job, request, done, true);
+		crew_do(copy_piece, &pieces, pieces.n);
 		spent(&pixel->copy_ns, before_ns);
 		*job->regs = after;
 		job->done = done;
@@ -312,11 +361,18 @@ static enum pixel_outcome finish(struct pixel_job *job, unsigned request)
 	return good && done ? PIXEL_RAN : PIXEL_REFUSED;
 }
 
+static void start_crew(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN) / PROCESSORS_EACH - 1;
+	crew_start(n < 0 ? 0 : n < MOST_HELPERS ? (unsigned)n : MOST_HELPERS);
+}
+
 static enum pixel_outcome run_with(struct pixel_job *job, unsigned request)
 {
 	struct gb_pixel_request *r = request_at(request);
 	struct own *o = &owns[request];
 	enum pixel_outcome outcome;
+	pthread_once(&crew_once, start_crew); /* not before: QEMU may fork first */
 	if (!o->last_use)
 		o->last_use = calloc(plugin.ram.bytes / GB_PAGE + 1, sizeof(*o->last_use));
 	uint64_t begun_ns = plugin_now_ns();
@@ -329,6 +385,8 @@ static enum pixel_outcome run_with(struct pixel_job *job, unsigned request)
 	spent(&pixel->list_ns, begun_ns);
 	uint64_t asked_ns = plugin_now_ns();
 	ask(job, o, r);
+	if (o->n_data_pages)
+		crew_alert();
 	wait_for(r, answered);
 	spent(&pixel->answer_ns, asked_ns);
 	return take_back(r, &outcome) ? finish(job, request) : outcome;

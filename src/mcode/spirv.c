@@ -267,7 +267,8 @@ static void load_arguments(struct maker *m)
 		m->invariants[s] = maker_argument(m, spirv_u32(sp, at++));
 	for (uint32_t s = 0; s < m->kernel->n_streams; s++) {
 		m->places[s] = maker_argument(m, spirv_u32(sp, at++));
-		m->tables[s] = maker_argument(m, spirv_u32(sp, at++));
+		m->tables[s][0] = maker_argument(m, spirv_u32(sp, at++));
+		m->tables[s][1] = maker_argument(m, spirv_u32(sp, at++));
 	}
 	m->layout = (struct mcode_spirv_layout){
 		.n_slots = m->kernel->n_slots,

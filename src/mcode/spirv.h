@@ -25,7 +25,9 @@ enum { MCODE_SPIRV_MEMORY, MCODE_SPIRV_ARGUMENTS, MCODE_SPIRV_RESULTS, MCODE_SPI
  * place and the page table's start, then the page table.
  *   linear: byte offset in memory of the stream's view, minus the view's address
  *   paged:  guest address of the view's first page; its pages' offsets in memory stand at
- *           word `page table's start` of the arguments, one word each */
+ *           word `page table's start` of the arguments, one word each
+ * and a third word, the start of the page table that stores go by: the same, or another where
+ * what is stored is not to be seen by loads. */
 struct mcode_spirv_layout {
 	uint32_t n_slots;
 	uint32_t n_streams;

@@ -93,14 +93,15 @@ void maker_end_if(struct maker *m, uint32_t merge)
 /* Memory. */
 
 /* Byte offset in memory of a guest address of a stream. */
-static uint32_t memory_offset(struct maker *m, unsigned stream, uint32_t address)
+static uint32_t memory_offset(struct maker *m, unsigned stream, bool store, uint32_t address)
 {
 	struct spirv *sp = &m->sp;
 	if (!(m->flags & MCODE_SPIRV_PAGED))
 		return maker_u64_op(m, OpIAdd, address, m->places[stream]);
 	uint32_t from_first = maker_u64_op(m, OpISub, address, m->places[stream]);
 	uint32_t page = maker_u64_op(m, OpShiftRightLogical, from_first, spirv_u32(sp, 12));
-	uint32_t index = maker_narrow(m, maker_u64_op(m, OpIAdd, page, m->tables[stream]));
+	uint32_t index =
+		maker_narrow(m, maker_u64_op(m, OpIAdd, page, m->tables[stream][store]));
 	return maker_u64_op(
 		m, OpIAdd, maker_argument(m, index),
 		maker_u64_op(m, OpBitwiseAnd, from_first, spirv_u64(sp, MCODE_SPIRV_PAGE - 1)));
@@ -162,7 +163,8 @@ static uint32_t access_pointer(struct maker *m, const struct mcode_insn *insn,
 		address = spirv_op3(sp, OpSelect, sp->t_u64, *inside_ret, address,
 				    m->invariants[stream->base_slot]);
 	}
-	uint32_t bytes = memory_offset(m, insn->rs1, address);
+	bool store = insn->op != MCODE_LD && insn->op != MCODE_LDX;
+	uint32_t bytes = memory_offset(m, insn->rs1, store, address);
 	uint32_t index = maker_narrow(
 		m, maker_u64_op(m, OpShiftRightLogical, bytes, spirv_u32(sp, log2_bytes)));
 	return maker_element_at(sp, m->memory[insn->width_code],

@@ -17,7 +17,8 @@ struct maker {
 	uint32_t regs[MCODE_REGISTERS]; /* variables, 0 if unused */
 	uint32_t written[MCODE_SLOTS]; /* variables of slots the body writes, or 0 */
 	uint32_t invariants[MCODE_SLOTS]; /* values */
-	uint32_t places[MCODE_MAX_STREAMS], tables[MCODE_MAX_STREAMS]; /* values */
+	uint32_t places[MCODE_MAX_STREAMS]; /* values */
+	uint32_t tables[MCODE_MAX_STREAMS][2]; /* values: of loads, of stores */
 	uint32_t accs[MCODE_MAX_REDUCTIONS]; /* variables */
 	uint32_t k, i_var, fault_var, fuel_var, block_var;
 	bool can_fault, jumps;

@@ -19,6 +19,7 @@
 #define INTERPRETER_GROUPS 256u
 #define SOFTWARE_FUEL 256u
 #define FENCE_SPIN_NS 2000000u
+#define FOLDED_BY_A_LANE 4u
 
 struct offload_gpu_kernel {
 	struct gpu *gpu;
@@ -145,10 +146,13 @@ void offload_gpu_kernel_destroy(struct offload_gpu_kernel *kernel)
 	free(kernel);
 }
 
-/* Enough groups to fill a device, few enough that reading partial results is cheap. */
+/* Enough groups to fill a device, few enough that reading partial results is cheap: a lane has
+ * some iterations before it counts as one. */
 static uint32_t groups_for(const struct offload_gpu_kernel *kernel, uint64_t n)
 {
 	uint64_t lanes = kernel->interpreted ? INTERPRETER_LANES : MCODE_SPIRV_LANES;
+	if (!kernel->interpreted && kernel->kernel->n_reductions)
+		lanes *= FOLDED_BY_A_LANE;
 	uint64_t wanted = (n + lanes - 1) / lanes;
 	uint64_t most = kernel->interpreted	       ? INTERPRETER_GROUPS
 			: kernel->kernel->n_reductions ? 1024
@@ -228,9 +232,11 @@ static void write_arguments(struct offload_gpu_kernel *kernel,
 	for (uint32_t s = 0; s < kernel->layout.n_streams && kernel->most_pages; s++) {
 		words[at++] = memory->address[s];
 		words[at++] = kernel->layout.argument_words + memory->first[s];
+		words[at++] = kernel->layout.argument_words + memory->first_stored[s];
 	}
 	for (uint32_t s = 0; s < kernel->layout.n_streams && !kernel->most_pages; s++) {
 		words[at++] = memory->offset[s] - memory->address[s];
+		words[at++] = 0;
 		words[at++] = 0;
 	}
 	if (kernel->most_pages)

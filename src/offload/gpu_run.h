@@ -43,12 +43,13 @@ struct offload_gpu_result {
 
 /* Memory of a run: stream s's guest address a is at byte a - address[s] + offset[s] of the
  * buffer. For a paged kernel, address[s] is that of the stream's first page, and its page i is
- * at byte page[first[s] + i] of the buffer; offset is not used. */
+ * at byte page[first[s] + i] of the buffer for loads, at page[first_stored[s] + i] for stores;
+ * offset is not used. */
 struct offload_gpu_memory {
 	struct gpu_buffer *buffer;
 	const uint64_t *address, *offset;
 	const uint64_t *page;
-	const uint32_t *first;
+	const uint32_t *first, *first_stored;
 	uint32_t n_pages;
 };
 

@@ -13,8 +13,8 @@ struct error *pixel_file_open(const char *vm, const char *kind, int *fd_ret,
 /* What the last service left as its state: before another is started. */
 struct error *pixel_file_forget(const char *vm);
 
-/* {state, pid, device, imported, memory, requests, done, refused, abandoned, iterations, ns, spent_ns},
- * or null for a VM without the file. state: "off", "starting", "ready", "no device", "lost",
- * "gone" (was ready, but its heart does not beat). Caller owns *ret. */
+/* {state, pid, device, imported, memory, requests, done, refused, abandoned, iterations, ns,
+ * spent_ns}, or null for a VM without the file. state: "off", "starting", "ready", "no device",
+ * "lost", "gone" (was ready, but its heart does not beat). Caller owns *ret. */
 struct error *pixel_file_report(const char *vm, json_t **ret);
 #endif

@@ -63,6 +63,27 @@ bool pixel_kernel_suits(const struct mcode_kernel *kernel)
 	return kernel->n_streams > 0 && kernel->n_streams <= GB_KERNEL_MAX_STREAMS;
 }
 
+bool pixel_kernel_loads_first(const struct mcode_kernel *kernel)
+{
+	const struct mcode_code *code = &kernel->code[MCODE_BODY];
+	bool stored[MCODE_MAX_STREAMS] = { false };
+	struct mcode_insn insn;
+	for (uint32_t at = 0; at < code->count; at += insn.n_pixels) {
+		if (!mcode_decode(code->pixels, code->count, at, &insn, NULL) || is_jump(&insn))
+			return false;
+		if (insn.op == MCODE_HALT)
+			break;
+		bool loads = insn.op == MCODE_LD || insn.op == MCODE_LDX;
+		bool stores =
+			insn.op == MCODE_ST || insn.op == MCODE_STC || insn.op == MCODE_STX;
+		if (loads && stored[insn.rs1])
+			return false;
+		if (stores)
+			stored[insn.rs1] = true;
+	}
+	return true;
+}
+
 /* Whether [low, high) from the stream's addresses of iterations 0 .. n-1 lie in its pages. */
 static bool covers(const struct mcode_kernel *kernel, uint32_t s, const uint64_t *slots,
 		   uint64_t n, const struct gb_pixel_stream *listed)

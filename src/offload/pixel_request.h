@@ -11,6 +11,10 @@ struct mcode_kernel;
  * on by its own width, and each iteration stores all of it, whatever the data. */
 bool pixel_kernel_suits(const struct mcode_kernel *kernel);
 
+/* Whether no load of a suiting kernel reads from a stream after its iteration stored to it, so
+ * that loads may go by memory as it was before the loop. */
+bool pixel_kernel_loads_first(const struct mcode_kernel *kernel);
+
 /* NULL if n iterations from these slots (after setup) touch only pages that the request lists,
  * all of them in RAM, and written ones only inside its data; else why not. */
 const char *pixel_request_refusal(const struct mcode_kernel *kernel,

@@ -55,6 +55,7 @@ struct prepared { /* a kernel of a slot */
 	struct mcode_kernel *kernel; /* NULL: cannot */
 	struct mcode_interp *interp;
 	struct offload_gpu_kernel *gpu;
+	bool loads_first; /* no load sees what its iteration stored */
 };
 
 struct service {
@@ -73,8 +74,9 @@ struct service {
 	struct gb_pixel_request request;
 	uint64_t taken_ns;
 	uint32_t pages[GB_PIXEL_PAGES];
-	uint64_t offsets[GB_PIXEL_PAGES];
-	uint32_t n_staged;
+	uint64_t offsets[GB_PIXEL_PAGES + GB_PIXEL_DATA_PAGES];
+	uint32_t first_stored[MCODE_MAX_STREAMS]; /* place of the pages that stores go to */
+	uint32_t n_offsets;
 };
 
 static uint64_t now_ns(void)
@@ -113,7 +115,9 @@ static struct error *prepare(struct service *s, const struct gb_kernel *slot,
 	if (!pixel_kernel_suits(p->kernel))
 		return error_create(ERR_UNSUPPORTED, "what it writes has gaps");
 	TRY(mcode_interp_create(p->kernel, &p->interp));
-	return offload_gpu_kernel_create_paged(s->gpu, p->kernel, GB_PIXEL_PAGES, &p->gpu);
+	p->loads_first = pixel_kernel_loads_first(p->kernel);
+	return offload_gpu_kernel_create_paged(s->gpu, p->kernel,
+					       GB_PIXEL_PAGES + GB_PIXEL_DATA_PAGES, &p->gpu);
 }
 
 /* Compiling takes time in which nothing is answered: the plugin is told not to ask. */
@@ -176,28 +180,49 @@ static void from_guest(const uint64_t *guest, struct gb_regs *regs)
 	memcpy(regs->xmm, guest + MCODE_XMM, sizeof(regs->xmm));
 }
 
+/* Loads read guest RAM where it is, stores go to the copies: nothing need be copied first. */
+static void place_imported(struct service *s, const struct prepared *p, unsigned index,
+			   uint32_t i)
+{
+	const struct gb_pixel_stream *st = &s->request.stream[i];
+	bool reads = p->kernel->streams[i].flags & MCODE_STREAM_READ;
+	bool split = st->write && reads && p->loads_first;
+	uint64_t data = (uint64_t)(data_of(s, index) - s->memory) + st->data_page * GB_PAGE;
+	s->first_stored[i] = split ? s->n_offsets : st->first;
+	for (uint32_t k = 0; k < st->n_pages; k++) {
+		uint64_t ram = s->pages[st->first + k] * (uint64_t)GB_PAGE;
+		uint64_t copy = data + k * GB_PAGE;
+		if (st->write && reads && !split)
+			memcpy(s->memory + copy, s->memory + ram, GB_PAGE);
+		s->offsets[st->first + k] = st->write && !split ? copy : ram;
+		if (split)
+			s->offsets[s->n_offsets++] = copy;
+	}
+}
+
+static void place_staged(struct service *s, uint32_t i, uint64_t *at)
+{
+	const struct gb_pixel_stream *st = &s->request.stream[i];
+	uint8_t *staged = gpu_buffer_map(s->buffer);
+	s->first_stored[i] = st->first;
+	for (uint32_t k = 0; k < st->n_pages; k++, *at += GB_PAGE) {
+		memcpy(staged + *at, s->memory + s->pages[st->first + k] * (uint64_t)GB_PAGE,
+		       GB_PAGE);
+		s->offsets[st->first + k] = *at;
+	}
+}
+
 /* Where each listed page is in the device's buffer; pages that the device is to find there are
  * copied to it. */
 static void place_pages(struct service *s, const struct prepared *p, unsigned index)
 {
-	uint8_t *staged = s->imported ? NULL : gpu_buffer_map(s->buffer);
 	uint64_t at = 0;
-	for (uint32_t i = 0; i < p->kernel->n_streams; i++) {
-		const struct gb_pixel_stream *st = &s->request.stream[i];
-		bool reads = p->kernel->streams[i].flags & MCODE_STREAM_READ;
-		for (uint32_t k = 0; k < st->n_pages; k++) {
-			uint64_t ram = s->pages[st->first + k] * (uint64_t)GB_PAGE;
-			uint8_t *copy = data_of(s, index) + (st->data_page + k) * GB_PAGE;
-			uint64_t offset = staged      ? at
-					  : st->write ? (uint64_t)(copy - s->memory)
-						      : ram;
-			uint8_t *to = staged ? staged + at : st->write ? copy : NULL;
-			if (to && (reads || staged))
-				memcpy(to, s->memory + ram, GB_PAGE);
-			s->offsets[st->first + k] = offset;
-			at += GB_PAGE;
-		}
-	}
+	s->n_offsets = s->request.n_pages;
+	for (uint32_t i = 0; i < p->kernel->n_streams; i++)
+		if (s->imported)
+			place_imported(s, p, index, i);
+		else
+			place_staged(s, i, &at);
 }
 
 static void fetch_written(struct service *s, unsigned index)
@@ -224,17 +249,20 @@ static struct error *run_on_gpu(struct service *s, const struct prepared *p, uin
 					     .address = address,
 					     .page = s->offsets,
 					     .first = first,
-					     .n_pages = s->request.n_pages };
+					     .first_stored = s->first_stored,
+					     .n_pages = s->n_offsets };
 	return offload_gpu_run(p->gpu, &memory, slots, 0, s->request.n, ret);
 }
 
-/* Pages of overlapping streams in a request may add up to more than the staging buffer has. */
-static bool staging_is_enough(const struct service *s)
+/* Pages of overlapping streams in a request may add up to more than there is room for. */
+static bool room_is_enough(const struct service *s)
 {
-	uint64_t pages = 0;
-	for (uint32_t i = 0; i < s->request.n_streams; i++)
+	uint64_t pages = 0, written = 0;
+	for (uint32_t i = 0; i < s->request.n_streams; i++) {
 		pages += s->request.stream[i].n_pages;
-	return s->imported || pages <= GB_PIXEL_PAGES;
+		written += s->request.stream[i].write ? s->request.stream[i].n_pages : 0;
+	}
+	return pages <= GB_PIXEL_PAGES && written <= GB_PIXEL_DATA_PAGES;
 }
 
 /* The work of a request whose copy is in s. False: refused. */
@@ -253,7 +281,7 @@ static struct error *work(struct service *s, unsigned index, struct gb_pixel_req
 	mcode_interp_setup(p->interp, guest, slots);
 	if (pixel_request_refusal(p->kernel, &s->request, s->pages, slots,
 				  s->ram_bytes / GB_PAGE) ||
-	    !mcode_spirv_aligned(p->kernel, slots) || !staging_is_enough(s))
+	    !mcode_spirv_aligned(p->kernel, slots) || !room_is_enough(s))
 		return NULL;
 	place_pages(s, p, index);
 	s->shared->place_ns += now_ns() - s->taken_ns;
