@@ -167,7 +167,7 @@ static struct error *run_offload(struct call_context *context, json_t **ret)
 static const struct call_param offload_params[] = {
 	{ "state", CALL_STRING, .positional = true, .placeholder = "on|off",
 	  .choices = "on,off", .help = "switch it; without it: what it did so far" },
-	{ "library", CALL_PATH, .placeholder = "DIR",
+	{ "library", CALL_PATH, .local = true, .placeholder = "DIR",
 	  .help = "kernel library; the user's own if not given" },
 	{ "gpu", CALL_STRING, .placeholder = "auto|any|off", .choices = "auto,any,off",
 	  .help = "auto: long loops go to a GPU if there is one; any: a software device will "

@@ -13,7 +13,7 @@
 #include "vm/vm.h"
 
 static const struct call_param snapshot_params[] = {
-	{ "path", CALL_PATH, .positional = true, .placeholder = "F",
+	{ "path", CALL_PATH, .positional = true, .local = true, .placeholder = "F",
 	  .help = "file to write; replaced only when all is written" },
 	{ "keep", CALL_STRING, .placeholder = "NAME",
 	  .help = "keep it under this name instead of in a file of your own" },
@@ -65,7 +65,7 @@ const struct call call_snapshot = {
 };
 
 static const struct call_param restore_params[] = {
-	{ "path", CALL_PATH, .positional = true, .placeholder = "F",
+	{ "path", CALL_PATH, .positional = true, .local = true, .placeholder = "F",
 	  .help = "file that `glassbox snapshot` wrote" },
 	{ "kept", CALL_STRING, .placeholder = "NAME", .help = "a snapshot that was kept" },
 	{ "name", CALL_STRING, .letter = 'n', .placeholder = "N",

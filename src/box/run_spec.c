@@ -38,6 +38,16 @@ static struct error *check_qemu_args(const char *const *words)
 	return NULL;
 }
 
+/* A comma would begin another option of QEMU, such as one that names a file. */
+static struct error *check_plain(const char *option, const char *text)
+{
+	if (text && strchr(text, ','))
+		return error_hint(
+			error_create(ERR_USAGE, "--%s takes no comma: '%s'", option, text),
+			"QEMU's own options go after `--`");
+	return NULL;
+}
+
 struct error *run_spec_init(const struct call_context *context, struct run_spec *ret)
 {
 	*ret = (struct run_spec){ 0 };
@@ -45,6 +55,9 @@ struct error *run_spec_init(const struct call_context *context, struct run_spec 
 	TRY(strings(context, "forward", &ret->forwards));
 	TRY(strings(context, "qemu_args", &ret->qemu_args));
 	TRY(check_qemu_args(ret->qemu_args));
+	TRY(check_plain("machine", call_string(context, "machine")));
+	for (const char **at = ret->forwards; at && *at; at++)
+		TRY(check_plain("forward", *at));
 	const char *isolation = call_string(context, "isolation");
 	const char *accel = call_string(context, "accel");
 	ret->spec = (struct vm_spec){

@@ -77,6 +77,32 @@ def test_no_database_and_no_file_of_the_callers_choosing(private):
         assert private.ask(f'/api/v1/vms/{vm}/{call}', {}, token)[0] == 404, call
 
 
+def test_snapshots_over_the_network_are_kept_ones(private, tmp_path):
+    """Neither a file of the host nor a name that leads out of the folder of kept snapshots, and the same over MCP."""
+    vm, token = private.guest.name, bearer(private.token)
+    mine = tmp_path / 'mine'
+    mine.write_text('precious')
+    wrong = [(f'vms/{vm}/snapshot', {'path': str(mine)}), (f'vms/{vm}/snapshot', {'path': str(tmp_path / 'new')}), ('restore', {'path': str(mine)})]
+    for name in ('../mine', '/etc/passwd', '..', 'a/b', ''):
+        wrong += [(f'vms/{vm}/snapshot', {'keep': name}), ('restore', {'kept': name}), ('forget', {'name': name})]
+    for path, body in wrong:
+        status, _, text = private.ask(f'/api/v1/{path}', body, token)
+        assert status == 400 and b'error' in text, (path, body, status, text)
+    for tool, arguments in (('snapshot', {'vm': vm, 'path': str(mine)}), ('restore', {'path': str(mine)})):
+        said = json.loads(private.ask('/mcp', {'jsonrpc': '2.0', 'id': 1, 'method': 'tools/call', 'params': {'name': tool, 'arguments': arguments}}, token)[2])
+        assert 'only on the command line' in json.dumps(said), said
+    served = json.dumps(json.loads(private.ask('/openapi.json', None, token)[2])['paths'])
+    assert '"keep"' in served and '"qemu_args"' not in served and '"isolation"' not in served
+    assert mine.read_text() == 'precious' and list(tmp_path.iterdir()) == [mine]
+
+
+@pytest.mark.parametrize('words', [{'qemu_args': ['-chardev', 'file,id=x,path=/tmp/x']}, {'isolation': 'none'}, {'forward': ['tcp::1-:1,tftp=/etc']},
+                                   {'machine': 'q35,dumpdtb=/tmp/x'}])
+def test_a_start_over_the_network_takes_no_words_for_qemu(private, words):
+    assert private.ask('/api/v1/vms', {'name': 'refused', **words}, bearer(private.token))[0] == 400
+    assert b'refused' not in private.ask('/api/v1/vms', None, bearer(private.token))[2]
+
+
 def test_too_many_requests(private):
     """A bucket of 1000 requests, 500 more each second: far more in one go are refused, and later ones are answered."""
     with socket.create_connection(('127.0.0.1', private.port), timeout=60) as sock:
