@@ -71,8 +71,9 @@ export class Tip {
 		this.root.hidden = !hit;
 		this.hit = hit;
 		if (!hit) return;
-		const owner = hit.owner ? `${this.nameOf(hit.owner)} (pid ${hit.owner})` : "";
-		this.line = [hit.vm === view.vm ? "" : hit.vm, `0x${hit.address.toString(16)}`, hit.kind?.name, owner].filter(Boolean).join(" · ");
+		const isOther = hit.vm !== view.vm; // of whose processes the page has no list
+		const owner = !hit.owner ? "" : isOther ? `pid ${hit.owner}` : `${this.nameOf(hit.owner)} (pid ${hit.owner})`;
+		this.line = [isOther ? hit.vm : "", `0x${hit.address.toString(16)}`, hit.kind?.name, owner].filter(Boolean).join(" · ");
 		this.root.textContent = this.line;
 		const right = x > innerWidth * 0.6;
 		this.root.style.transform = `translate(${right ? x - 14 : x + 14}px, ${y + 14}px) ${right ? "translateX(-100%)" : ""}`;

@@ -53,6 +53,9 @@ export class Landscape {
 		this.camera = { yaw: 38, pitch: 27, distance: 2000, target: [256, 256, 256] };
 		this.hovered = NONE;
 		this.hoveredVm = "";
+		/** @type {number[] | null} where it hovers */
+		this.pointer = null;
+		this.hovering = false;
 		this.drawing = false;
 		this.scale = 1;
 		this.lodBias = 0;
@@ -66,7 +69,7 @@ export class Landscape {
 			pan: (dx, dy) => this.pan(dx, dy),
 			zoom: (factor, x, y) => this.zoom(factor, x, y),
 			hover: (x, y) => this.hover(x, y),
-			leave: () => this.events.hovered(null, 0, 0),
+			leave: () => this.leave(),
 			click: (x, y, near) => this.click(x, y, near),
 			home: () => this.flyHome(),
 			wake: () => this.redraw(),
@@ -567,12 +570,29 @@ export class Landscape {
 	/**
 	 * @param {number} x
 	 * @param {number} y
+	 * @returns {Promise<void>}
 	 */
 	async hover(x, y) {
 		this.pointer = [x, y];
-		if (!this.renderer || this.flight) return;
-		const hit = await this.pickAt(x, y);
-		if (this.pointer[0] !== x || this.pointer[1] !== y) return;
+		if (!this.renderer || this.flight || this.hovering) return;
+		this.hovering = true;
+		const hit = await this.pickAt(x, y).finally(() => (this.hovering = false));
+		if (this.pointer && (this.pointer[0] !== x || this.pointer[1] !== y)) return this.hover(this.pointer[0], this.pointer[1]);
+		this.showHovered(this.pointer ? hit : null, x, y);
+	}
+
+	/** The pointer is elsewhere: a pick that is on its way is not shown. */
+	leave() {
+		this.pointer = null;
+		this.showHovered(null, 0, 0);
+	}
+
+	/**
+	 * @param {Hit | null} hit
+	 * @param {number} x
+	 * @param {number} y
+	 */
+	showHovered(hit, x, y) {
 		if ((hit?.page ?? NONE) !== this.hovered || (hit?.vm ?? "") !== this.hoveredVm) {
 			this.hovered = hit?.page ?? NONE;
 			this.hoveredVm = hit?.vm ?? "";
@@ -590,7 +610,7 @@ export class Landscape {
 	async click(x, y, near) {
 		const hit = await this.pickAt(x, y);
 		if (!hit) return;
-		set({ vm: hit.vm, at: `0x${hit.address.toString(16)}` });
+		set({ vm: hit.vm, pid: hit.vm === view.vm ? view.pid : null, at: `0x${hit.address.toString(16)}` });
 		if (near) this.flyToRanges([{ start: hit.page * PAGE, end: (hit.page + 1) * PAGE }]);
 	}
 }

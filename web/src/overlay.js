@@ -118,13 +118,32 @@ export class Overlay {
 	 * @param {{ vm: string, low: number[], high: number[] }} brick
 	 */
 	brick({ vm, low, high }) {
-		const pen = /** @type {CanvasRenderingContext2D} */ (this.pen);
 		const at = this.at([(low[0] + high[0]) / 2, high[1], (low[2] + high[2]) / 2]);
-		if (!at) return;
-		pen.textAlign = "center";
-		pen.fillStyle = "#dfe8f3";
-		pen.fillText(vm, at.x, at.y - 16);
-		pen.textAlign = "start";
+		if (at) this.tag(vm, at.x - this.tagWidth(vm) / 2, at.y - 16, "#dfe8f3");
+	}
+
+	/** @param {string} text */
+	tagWidth(text) {
+		return /** @type {CanvasRenderingContext2D} */ (this.pen).measureText(text).width + 12;
+	}
+
+	/**
+	 * Words on a dark ground.
+	 * @param {string} text
+	 * @param {number} x   of its left end
+	 * @param {number} y   of its middle
+	 * @param {string} colour
+	 */
+	tag(text, x, y, colour) {
+		const pen = /** @type {CanvasRenderingContext2D} */ (this.pen);
+		pen.globalAlpha = 0.82;
+		pen.fillStyle = "#0b0e14";
+		pen.beginPath();
+		pen.roundRect(x, y - 9, this.tagWidth(text), 18, 5);
+		pen.fill();
+		pen.globalAlpha = 1;
+		pen.fillStyle = colour;
+		pen.fillText(text, x + 6, y);
 	}
 
 	/**
@@ -132,22 +151,14 @@ export class Overlay {
 	 * @param {{ x: number, y: number, w: number }[]} drawn
 	 */
 	label(label, drawn) {
-		const pen = /** @type {CanvasRenderingContext2D} */ (this.pen);
 		const box = boundsOf(/** @type {number} */ (this.order), Math.floor(label.start / PAGE) * PAGE, Math.ceil(label.end / PAGE) * PAGE);
 		const middle = box.low.map((low, i) => (low + box.high[i]) / 2);
 		const at = this.at(this.exploded(middle, middle));
 		if (!at || at.x < 0 || at.y < 0 || at.x > /** @type {number} */ (this.width) || at.y > /** @type {number} */ (this.height)) return;
-		const w = pen.measureText(label.text).width + 12;
+		const w = this.tagWidth(label.text);
 		if (drawn.some((d) => Math.abs(d.y - at.y) < 18 && at.x < d.x + d.w && d.x < at.x + w)) return;
 		drawn.push({ x: at.x, y: at.y, w });
 		this.box(box, label.colour ?? "#9fb4cc", 0.55);
-		pen.globalAlpha = 0.82;
-		pen.fillStyle = "#0b0e14";
-		pen.beginPath();
-		pen.roundRect(at.x, at.y - 9, w, 18, 5);
-		pen.fill();
-		pen.globalAlpha = 1;
-		pen.fillStyle = label.colour ?? "#dfe8f3";
-		pen.fillText(label.text, at.x + 6, at.y);
+		this.tag(label.text, at.x, at.y, label.colour ?? "#dfe8f3");
 	}
 }

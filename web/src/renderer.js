@@ -2,7 +2,7 @@
 /** Draws scenes into a canvas with WebGPU, and picks what lies under a pixel. Each scene is drawn by itself, in its own
  * voxels; the pictures carry distances, by which they are put together. */
 import { linear, ownerColour } from "./palette.js";
-import { VIEW_BYTES } from "./scene.js";
+import { NONE, VIEW_BYTES } from "./scene.js";
 import { blitSource, frameSource, pickSource } from "./shaders.js";
 import { vectors } from "./camera.js";
 
@@ -75,7 +75,8 @@ export class Renderer {
 		this.targets = new WeakMap();
 		this.width = 0;
 		this.height = 0;
-		this.picking = false;
+		/** @type {Promise<unknown>} the pick before: they share what is found */
+		this.picked = Promise.resolve();
 		this.fillPalette([]);
 	}
 
@@ -225,7 +226,22 @@ export class Renderer {
 	}
 
 	/**
-	 * What lies at a pixel of a picture of width x height: null when nothing, or while another pick is on its way.
+	 * What lies at a pixel of a picture of width x height, or null. Picks are made one after the other.
+	 * @param {import("./scene.js").Scene} scene
+	 * @param {Look} look
+	 * @param {number} width
+	 * @param {number} height
+	 * @param {number} x
+	 * @param {number} y
+	 * @returns {Promise<{ page: number, byte: number, isExact: boolean, distance: number } | null>}
+	 */
+	pick(scene, look, width, height, x, y) {
+		const pick = this.picked.then(() => this.pickNow(scene, look, width, height, x, y));
+		this.picked = pick.catch(() => null);
+		return pick;
+	}
+
+	/**
 	 * @param {import("./scene.js").Scene} scene
 	 * @param {Look} look
 	 * @param {number} width
@@ -233,35 +249,29 @@ export class Renderer {
 	 * @param {number} x
 	 * @param {number} y
 	 */
-	async pick(scene, look, width, height, x, y) {
-		if (this.picking) return null;
-		this.picking = true;
-		try {
-			this.fillView(look, width, height, scene);
-			this.words[49] = x;
-			this.words[50] = y;
-			this.device.queue.writeBuffer(this.target(scene).uniform, 0, this.view);
-			const encoder = this.device.createCommandEncoder();
-			const pass = encoder.beginComputePass();
-			pass.setPipeline(this.pickKernel);
-			pass.setBindGroup(0, this.device.createBindGroup({
-				layout: this.pickKernel.getBindGroupLayout(0),
-				entries: [...this.sceneEntries(scene), { binding: 10, resource: { buffer: this.found } }],
-			}));
-			pass.dispatchWorkgroups(1);
-			pass.end();
-			const read = this.device.createBuffer({ size: 32, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-			encoder.copyBufferToBuffer(this.found, 0, read, 0, 32);
-			this.device.queue.submit([encoder.finish()]);
-			await read.mapAsync(GPUMapMode.READ);
-			const words = new Uint32Array(read.getMappedRange().slice(0));
-			const distance = new Float32Array(words.buffer)[2];
-			read.destroy();
-			if (words[0] === 0xffffffff) return null;
-			const isExact = words[1] !== 0xffffffff;
-			return { page: words[0], byte: isExact ? words[1] : 0, isExact, distance };
-		} finally {
-			this.picking = false;
-		}
+	async pickNow(scene, look, width, height, x, y) {
+		this.fillView(look, width, height, scene);
+		this.words[49] = x;
+		this.words[50] = y;
+		this.device.queue.writeBuffer(this.target(scene).uniform, 0, this.view);
+		const encoder = this.device.createCommandEncoder();
+		const pass = encoder.beginComputePass();
+		pass.setPipeline(this.pickKernel);
+		pass.setBindGroup(0, this.device.createBindGroup({
+			layout: this.pickKernel.getBindGroupLayout(0),
+			entries: [...this.sceneEntries(scene), { binding: 10, resource: { buffer: this.found } }],
+		}));
+		pass.dispatchWorkgroups(1);
+		pass.end();
+		const read = this.device.createBuffer({ size: 32, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+		encoder.copyBufferToBuffer(this.found, 0, read, 0, 32);
+		this.device.queue.submit([encoder.finish()]);
+		await read.mapAsync(GPUMapMode.READ);
+		const words = new Uint32Array(read.getMappedRange().slice(0));
+		const distance = new Float32Array(words.buffer)[2];
+		read.destroy();
+		if (words[0] === NONE) return null;
+		const isExact = words[1] !== NONE;
+		return { page: words[0], byte: isExact ? words[1] : 0, isExact, distance };
 	}
 }
