@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu/buffer.h"
 #include "gpu/device.h"
 #include "mcode/interp.h"
 #include "mcode/program.h"
@@ -12,6 +13,7 @@
 #include "mcode_random.h"
 #include "offload/gpu_run.h"
 #include "offload/pixel_cpu.h"
+#include "offload/pixel_request.h"
 
 static struct gpu *gpu;
 /* If set, runs programs instead of their own shaders. */
@@ -190,9 +192,57 @@ static void the_interpreter_in_wgsl_agrees(void **state)
 	offload_gpu_kernel_destroy(TAKE(interpreter));
 }
 
+/* c[i] += 3 over two pages, listed in reverse: loads by one page table, stores by another. */
+static const char add_text[] =
+	".trip v3\n.slots 8\n.input v0 rdi\n.input v3 rcx\n"
+	".stream s0 readwrite base v0 stride 4 window 0 4\n.guard\nldi r0, #1\n.body\n"
+	"ld.32 r1, s0\nadd.32 r1, r1, #3\nst.32 s0, r1\n";
+static const char load_after_store[] =
+	".trip v3\n.slots 8\n.input v0 rdi\n.input v3 rcx\n"
+	".stream s0 readwrite base v0 stride 4 window 0 4\n.guard\nldi r0, #1\n.body\n"
+	"st.32 s0, r0\nld.32 r1, s0\nst.32 s0, r1\n";
+
+static void loads_and_stores_have_their_own_pages(void **state)
+{
+	enum { WORDS = 2048, PAGE = MCODE_SPIRV_PAGE };
+	NEED_GPU();
+	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = NULL, *other = NULL;
+	AUTO(own_offload_gpu_kernel) struct offload_gpu_kernel *compiled = NULL;
+	AUTO(own_gpu_buffer) struct gpu_buffer *buffer = NULL;
+	struct offload_gpu_result result;
+	uint64_t slots[MCODE_SLOTS] = { [0] = 0x10000, [3] = WORDS };
+	assert_ok(mcode_assemble(load_after_store, strlen(load_after_store), &other));
+	assert_ok(mcode_assemble(add_text, strlen(add_text), &kernel));
+	assert_true(pixel_kernel_suits(kernel) && pixel_kernel_loads_first(kernel));
+	assert_false(pixel_kernel_loads_first(other));
+	assert_ok(offload_gpu_kernel_create_paged(gpu, kernel, 4, &compiled));
+	assert_ok(gpu_buffer_create(gpu, GPU_BUFFER_READBACK, 4 * PAGE, &buffer));
+	uint32_t *words = gpu_buffer_map(buffer);
+	const uint64_t address = 0x10000, page[] = { PAGE, 0, 2 * PAGE, 3 * PAGE };
+	const uint32_t first = 0, first_stored = 2;
+	struct offload_gpu_memory memory = { .buffer = buffer,
+					     .address = &address,
+					     .page = page,
+					     .first = &first,
+					     .first_stored = &first_stored,
+					     .n_pages = 4 };
+	for (uint32_t round = 0; round < 3; round++) { /* the same objects each time */
+		for (uint32_t i = 0; i < WORDS; i++)
+			words[i] = i * 7 + round;
+		assert_ok(offload_gpu_run(compiled, &memory, slots, 0, WORDS, &result));
+		assert_int_equal(result.done, WORDS);
+		for (uint32_t i = 0; i < WORDS; i++) {
+			uint32_t before = (i ^ 1024) * 7 + round;
+			assert_int_equal(words[i], i * 7 + round);
+			assert_int_equal(words[WORDS + i], before + 3);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(loads_and_stores_have_their_own_pages),
 		cmocka_unit_test(every_opcode_agrees_with_the_interpreter),
 		cmocka_unit_test(random_kernels_agree_with_the_interpreter),
 		cmocka_unit_test(samples_agree_over_many_groups),
