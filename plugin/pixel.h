@@ -19,7 +19,7 @@
  *                          FREE       ABANDONED -S, once nothing runs any more-> FREE
  *
  * The fence. The service writes only its copies of pages in the request's data, never guest
- * memory: it is the plugin that copies them into the guest, in the vCPU's thread, and only
+ * memory: it is the plugin that copies them into the guest, while the vCPU waits, and only
  * after RUNNING became DONE before the plugin gave up. A late service finds ABANDONED and its
  * work is nobody's. A service that is killed changes nothing; the next one waits for the old
  * process to be gone, and with it its GPU work, before it frees the requests it finds.
