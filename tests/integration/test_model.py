@@ -64,7 +64,8 @@ QUESTION = 'please summarise the mood of this machine'
 
 def test_an_answer_rests_on_queries(guest):
     def last(body):
-        rows = json.loads(next(m for m in reversed(body['messages']) if m['role'] == 'tool')['content'])
+        result = json.loads(next(m for m in reversed(body['messages']) if m['role'] == 'tool')['content'])
+        rows = result['rows'] if isinstance(result, dict) else result  # a long list is cut, and says so
         return says(f"There is {[r['comm'] for r in rows if r['pid'] == 1][0]}.")
     script = [asks(('ps', {}), ('vtop', '{"address": "init_task"}')), asks(('ps', {})), last]
     with model(script) as (env, seen):
