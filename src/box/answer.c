@@ -296,14 +296,28 @@ static char *text_of(const json_t *query, const char *sentence, const json_t *ro
 /* --- the answer
  * ----------------------------------------------------------------------------------- */
 
-/* Ranges of the focus, of a page's address, or of the rows that carry addresses; empty when
- * none. */
-static json_t *ranges_of(struct call_context *context, const json_t *query)
+/* What the answer is about: as the question says, or the one process that was found (of a
+ * kernel thread its stack). New reference, or NULL. */
+static json_t *focus_of(const json_t *query, const json_t *rows)
 {
-	const char *focus = json_string_value(json_object_get(query, "focus"));
+	json_t *asked = json_object_get(query, "focus");
+	const json_t *row = json_array_get(rows, 0);
+	const json_t *pid = json_object_get(row, "pid");
+	if (asked)
+		return json_incref(asked);
+	if (json_array_size(rows) != 1 || !json_is_integer(pid))
+		return NULL;
+	bool is_kthread = json_is_true(json_object_get(row, "kthread"));
+	return json_sprintf("%s:%" JSON_INTEGER_FORMAT, is_kthread ? "stack" : "pid",
+			    json_integer_value(pid));
+}
+
+/* Where the focus is in memory; empty without one. */
+static json_t *ranges_of(struct call_context *context, const json_t *focus)
+{
 	json_t *ranges = NULL;
 	if (focus)
-		error_destroy(focus_ranges(context, focus, &ranges));
+		error_destroy(focus_ranges(context, json_string_value(focus), &ranges));
 	return ranges ? ranges : json_array();
 }
 
@@ -330,13 +344,14 @@ static struct error *answer_query(struct call_context *context, const char *ques
 	AUTO(own_free) char *text = sentence ? text_of(query, sentence, rows) : NULL;
 	if (!text)
 		return error_create(ERR_MEMORY, "no memory for an answer");
+	AUTO(own_json) json_t *focus = focus_of(query, rows);
 	*ret = json_pack(
 		"{s:s, s:O, s:s, s:O, s:o, s:o, s:O?, s:O, s:s}", "question", question,
 		"understood", json_object_get(query, "understood"), "answer", sentence, "rows",
 		rows, "columns",
 		call_column_names(call_find(json_string_value(json_object_get(query, "call")))),
-		"ranges", ranges_of(context, query), "focus", json_object_get(query, "focus"),
-		"query", query, "text", text);
+		"ranges", ranges_of(context, focus), "focus", focus, "query", query, "text",
+		text);
 	return *ret ? NULL : error_create(ERR_MEMORY, "no memory for an answer");
 }
 

@@ -73,7 +73,10 @@ def test_console_question_and_survival(served):
         ask.send_keys('how many kernel threads are running?\n')
         answer = until('an answer', lambda: text_of(driver, '#answer-text'))
         kthreads = sum(row['kthread'] for row in server.get(f'/api/v1/vms/{guest.name}/ps'))
-        assert str(kthreads) in answer
+        assert str(kthreads) in answer and 'camera=' not in driver.current_url
+        ask.clear()
+        ask.send_keys('which process uses the most memory?\n')
+        until('a flight to that process', lambda: 'has the largest' in text_of(driver, '#answer-text') and 'camera=' in driver.current_url)
 
         until('pictures by the server', lambda: 'drawn by the server' in text_of(driver, '#hud'))
 

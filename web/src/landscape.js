@@ -534,7 +534,7 @@ export class Landscape {
 			lod: Math.max(0, Math.log2(Math.max(1, v.pixel * this.camera.distance)) + this.lodBias),
 			pagesPerSecond: this.rate.pages,
 			mbPerSecond: this.rate.mb,
-			resident,
+			resident: this.gpu ? resident : null,
 			drawing: this.gpu ? `WebGPU (${this.gpu.name})` : `pictures drawn by the server${this.picture?.device ? ` (${this.picture.device})` : ""}`,
 			source: this.guest?.dirtySource,
 			packed: this.guest?.stream.isPacked ?? false,

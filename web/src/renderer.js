@@ -23,7 +23,7 @@ export async function openDevice() {
 			},
 		});
 		const isSoftware = Boolean(adapter.isFallbackAdapter || adapter.info?.isFallbackAdapter || /swiftshader|llvmpipe/i.test(adapter.info?.architecture + adapter.info?.description));
-		return { device, isSoftware, name: adapter.info?.description || adapter.info?.vendor || "WebGPU" };
+		return { device, isSoftware, name: adapter.info?.description || [adapter.info?.vendor, adapter.info?.architecture].filter(Boolean).join(" ") || "unnamed" };
 	} catch {
 		return null;
 	}

@@ -10,7 +10,7 @@ const NUMBERS = /** @type {[string, string, (n: any) => string][]} */ ([
 	["LOD", "Bytes along the edge of what a pixel shows, as a power of two", (n) => n.lod.toFixed(1)],
 	["MB/s", "Memory received", (n) => n.mbPerSecond.toFixed(1)],
 	["pages/s", "Pages received a second", (n) => String(n.pagesPerSecond)],
-	["pages", "Pages on the GPU", (n) => String(n.resident)],
+	["pages", "Pages on the GPU", (n) => (n.resident === null ? "–" : String(n.resident))],
 ]);
 
 export function hudPanel() {
