@@ -13,8 +13,8 @@ let markInVolume = () => {};
 
 /** @param {any} page */
 function facts(page) {
-	const owner = [page.owner, page.owner_pid ? `pid ${page.owner_pid}` : ""].filter(Boolean).join(", ");
-	const rows = [["address", page.physical], ["kind", `${page.kind}${page.meaning ? `: ${page.meaning}` : ""}`], ["owner", owner || "—"],
+	const owner = [page.symbol ? "" : page.owner, page.owner_pid ? `pid ${page.owner_pid}` : ""].filter(Boolean).join(", ");
+	const rows = [["address", page.physical], ["kind", `${page.kind}${page.meaning ? `: ${page.meaning}` : ""}`], ["owner", owner || (page.symbol ? null : "—")],
 		["symbol", page.symbol], ["kernel address", page.kernel_address], ["references", page.refcount], ["mapped", page.mapcount],
 		["flags", Array.isArray(page.flags) ? page.flags.join(" ") : page.flags], ["voxel", page.voxel?.join(", ")],
 		["file", page.filesystem && page.owner ? `${page.owner} + ${page.file_offset}` : null]];
