@@ -11,9 +11,10 @@ static const struct {
 	VkMemoryPropertyFlags wanted, liked;
 } memory_of_kind[] = {
 	[GPU_BUFFER_DEVICE] = { 0, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT },
+	/* Cached: without it stores of a virtual machine may reach memory one by one. */
 	[GPU_BUFFER_UPLOAD] = { VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
 					VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
-				0 },
+				VK_MEMORY_PROPERTY_HOST_CACHED_BIT },
 	[GPU_BUFFER_READBACK] = { VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
 					  VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
 				  VK_MEMORY_PROPERTY_HOST_CACHED_BIT },

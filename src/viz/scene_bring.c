@@ -49,17 +49,19 @@ static struct error *record_list(struct viz_scene *scene, struct gpu_batch *batc
 								 .groups = { count } });
 }
 
-/* Waits for a lane's batch, if it has one, and notes its times. */
+/* Waits for a lane's batch, if it is under way, and notes its times. */
 static struct error *await_lane(struct viz_scene *scene, struct scene_lane *lane)
 {
-	AUTO(own_gpu_batch) struct gpu_batch *batch = TAKE(lane->batch);
-	if (!batch)
+	if (!lane->is_busy)
 		return NULL;
-	TRY(gpu_batch_wait(batch, 0));
+	lane->is_busy = false;
+	AUTO(own_gpu_batch) struct gpu_batch *batch = TAKE(lane->batch);
+	TRY(gpu_batch_wait(batch, 0)); /* a batch that failed is not used again */
 	unsigned first = lane->first_stamp;
 	scene->stats.last_gpu_ns += gpu_batch_elapsed_ns(batch, first + 1, first + 2);
 	if (lane->arrived)
 		scene->stats.last_transfer_ns += gpu_batch_elapsed_ns(batch, first, first + 1);
+	lane->batch = TAKE(batch);
 	return NULL;
 }
 
@@ -68,8 +70,9 @@ struct error *scene_send_list(struct viz_scene *scene)
 	if (!scene->list.count)
 		return NULL;
 	struct scene_lane *lane = lane_of(scene);
-	AUTO(own_gpu_batch) struct gpu_batch *batch = NULL;
-	TRY(gpu_batch_begin(scene->gpu, &batch));
+	TRY(lane->batch ? gpu_batch_again(lane->batch)
+			: gpu_batch_begin(scene->gpu, &lane->batch));
+	struct gpu_batch *batch = lane->batch;
 	lane->first_stamp = gpu_batch_timestamp(batch);
 	if (source_of_list(scene) == lane->arrived && list_has_bytes(scene))
 		gpu_batch_copy(batch, lane->staging, 0, lane->arrived, 0,
@@ -78,7 +81,7 @@ struct error *scene_send_list(struct viz_scene *scene)
 	TRY(record_list(scene, batch));
 	gpu_batch_timestamp(batch);
 	TRY(gpu_batch_submit(batch));
-	lane->batch = TAKE(batch);
+	lane->is_busy = true;
 	scene->stats.last_changes += scene->list.count;
 	scene->list.count = 0;
 	scene->lane = (scene->lane + 1) % N_LANES;

@@ -50,7 +50,8 @@ struct import {
  * batch that works on it. */
 struct scene_lane {
 	struct gpu_buffer *staging, *arrived;
-	struct gpu_batch *batch;
+	struct gpu_batch *batch; /* made by the first list, recorded again by later ones */
+	bool is_busy;
 	unsigned first_stamp;
 };
 
