@@ -81,7 +81,7 @@ static struct error *run_once(const struct bench_hybrid_gpu *bench, enum substra
 	    !reps)
 		return error_create(ERR_PEER, "`%s` did not say how long it took", command);
 	double us = (double)ns / 1e3 / (double)reps;
-	if (!m->us[on] || us < m->us[on])
+	if (m->us[on] <= 0 || us < m->us[on])
 		m->us[on] = us;
 	snprintf(m->checksum[on], sizeof(m->checksum[on]), "%s", checksum);
 	return NULL;
