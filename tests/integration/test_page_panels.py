@@ -210,7 +210,7 @@ def test_the_past_shows_who_ran_then(served):
     until('the recorder to see it', lambda: server.ask(f'/api/v1/vms/{guest.name}/history')[0] == 200 and recorded())
     then = time.time()
     time.sleep(2)
-    guest.console.run('kill $!')
+    guest.console.run('kill $!; wait $!')  # a zombie is still a process
     until('the recorder to miss it', lambda: not recorded())
     with browser(webgpu=False) as driver:
         open_page(driver, server, '?draw=server')
