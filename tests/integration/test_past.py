@@ -51,8 +51,9 @@ def test_the_server_records_by_itself(recorded):
     then = recorded.get(f'{past}/history?table=processes&at={at}')
     assert {row['pid'] for row in now} >= {p['pid'] for p in guest.answer('ps') if not p['kthread']}
     assert any(row['args'] == 'sleep 1000' for row in now) and not any(row['args'] == 'sleep 1000' for row in then)
-    changes = recorded.get(f'{past}/diff?since={at}')
-    assert any(c['change'] == 'began' and c['table'] == 'mounts' and c['row']['mountpoint'] == '/tmp/seen' for c in changes)
+    page.until('the mount in the past', lambda: any(  # a table that is dear to read is read less often
+        c['change'] == 'began' and c['table'] == 'mounts' and c['row']['mountpoint'] == '/tmp/seen'
+        for c in recorded.get(f'{past}/diff?since={at}')))
     asked = recorded.get(f'{past}/ask?question=what+changed+in+the+last+minute%3F')
     assert any(r['table'] == 'mounts' for r in asked['rows'])
     timeline = recorded.get(f'{past}/timeline?steps=50')
@@ -105,8 +106,11 @@ def test_a_watch_beside_the_server_prints_only(recorded):
         assert 'printing only' in watch.stderr.readline()
         looks(recorded, 2)
         guest.sh('sleep 2000 & echo $!')
-        change = json.loads(watch.stdout.readline())
-        assert change['change'] == 'began' and change['table'] in ('processes', 'files', 'threads')
+        for line in watch.stdout:  # workers of the kernel come and go as well
+            change = json.loads(line)
+            if change['table'] == 'processes' and change['row']['args'] == 'sleep 2000':
+                break
+        assert change['change'] == 'began'
     finally:
         watch.terminate()
         watch.communicate()

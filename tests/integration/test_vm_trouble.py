@@ -86,7 +86,7 @@ def small_shm(mebibytes):
     holder = subprocess.Popen(['unshare', '-m', '--propagation', 'private', 'sh', '-c', script], stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline()
-        yield ['nsenter', '-t', str(holder.pid), '-m', f'--wd={os.getcwd()}', '--']
+        yield ['nsenter', '-t', str(holder.pid), '-m', '-r', f'--wd={os.getcwd()}', '--']
     finally:
         holder.kill()
         holder.communicate()
