@@ -112,7 +112,7 @@ def test_a_dev_shm_that_fills_up_while_a_vm_runs(tmp_path):
             done = inner(GLASSBOX, 'snapshot', name, '/dev/shm/copy')
             assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and 'No space' in done.stderr, done.stderr
             assert sorted(inner('ls', '/dev/shm').stdout.split()) == ['filler'] + sorted(
-                f'glassbox-{name}-{kind}' for kind in ('ram', 'trace'))
+                f'glassbox-{name}-{kind}' for kind in ('pixel', 'ram', 'trace'))
             done = inner(GLASSBOX, 'run', '--detach', '--name', f'{name}2', '--mem', '64M')
             assert done.returncode == 1 and '/dev/shm' in done.stderr
             # The guest asks for pages that cannot be had: QEMU ends, and is said to have ended.
