@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -45,13 +46,25 @@ struct work {
 
 /* --- the memories --- */
 
-/* The file that the guest's QEMU and the Pixel CPU share: requests, rings, kernels, counts. */
+enum { UNUSED_PIXEL_BYTES = 64 << 10 };
+
+/* True when more is in the file than its header. */
+static bool holds_something(const char *path)
+{
+	struct stat status;
+	return !stat(path, &status) && status.st_blocks * 512 > UNUSED_PIXEL_BYTES;
+}
+
+/* The Pixel CPU's own memory (requests, page lists, results) once it has worked; before that
+ * the file of rings, kernels and counts that it shares with the guest's QEMU. */
 static struct error *open_pixel_cpu(struct target *of, struct part *part)
 {
 	char path[256];
 	if (!target_vm(of))
 		return error_create(ERR_USAGE, "a dump has no Pixel CPU");
-	trace_source_path(target_name(of), path, sizeof(path));
+	snprintf(path, sizeof(path), "/dev/shm/glassbox-%s-pixel", target_name(of));
+	if (!holds_something(path))
+		trace_source_path(target_name(of), path, sizeof(path));
 	if (access(path, R_OK))
 		return error_hint(error_create(ERR_NOT_FOUND,
 					       "%s shares no memory with the Pixel CPU",
