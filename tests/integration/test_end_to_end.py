@@ -85,7 +85,7 @@ def test_everything(env, vm_name, tmp_path):
         assert any(row['comm'] == 'init' for row in json.loads(program.mcp('ps')['content'][0]['text']))
         assert any(part['type'] == 'image' for part in program.mcp('render', size='64x64')['content'])
 
-        console.run('(while :; do for w in xor sum grey max; do workload $w 12352 100; done; done) >/dev/null 2>&1 &')
+        console.run('(while :; do for w in xor sum grey max; do workload $w 12352 200000; done; done) >/dev/null 2>&1 &')
         trace = program.do('trace', {'ms': 200, 'limit': 1 << 20})
         assert trace['words'] > 0 and base64.b64decode(trace['trace_base64'])
         assert program.get('hot', '?ms=300')
