@@ -20,6 +20,7 @@
 #define SHM_PREFIX "glassbox-"
 #define NAME_LIMIT 48u
 #define JSON_LIMIT (1u << 20)
+#define REMOVE_ATTEMPTS 1000u
 
 OWN_DECLARE(own_json, json_t *, json_decref)
 
@@ -242,14 +243,18 @@ struct error *state_names(json_t **ret)
 	return NULL;
 }
 
-/* Removes everything in a folder, one level deep, and the folder. */
+/* Removes everything in a folder, one level deep, and the folder. Another process may still be
+ * writing its last words there (an audit line): what came meanwhile is removed as well. */
 static void remove_dir(const char *path)
 {
-	AUTO(own_dir) DIR *dir = opendir(path);
-	for (struct dirent *entry; dir && (entry = readdir(dir));)
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			unlinkat(dirfd(dir), entry->d_name, 0);
-	rmdir(path);
+	for (unsigned attempt = 0; attempt < REMOVE_ATTEMPTS; attempt++) {
+		AUTO(own_dir) DIR *dir = opendir(path);
+		for (struct dirent *entry; dir && (entry = readdir(dir));)
+			if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+				unlinkat(dirfd(dir), entry->d_name, 0);
+		if (!rmdir(path) || (errno != ENOTEMPTY && errno != EEXIST))
+			return;
+	}
 }
 
 /* If file is "glassbox-NAME-KIND": copies NAME and returns true. */

@@ -94,6 +94,15 @@ def text_of(driver, selector):
     return driver.execute_script('return document.querySelector(arguments[0])?.textContent ?? ""', selector)
 
 
+def press(driver, selector, text=None):
+    """Clicks the first element that selector (and its text, if given) names, as soon as there is one: lists are drawn
+    when their answers come."""
+    until(f'{selector} {text or ""}', lambda: driver.execute_script("""
+        const found = [...document.querySelectorAll(arguments[0])].find((e) => !arguments[1] || e.textContent.includes(arguments[1]));
+        found?.click();
+        return Boolean(found);""", selector, text))
+
+
 def complaints(driver):
     """Errors of the page's scripts; those of a network that was taken away on purpose are not."""
     return [entry['message'] for entry in driver.get_log('browser')

@@ -46,7 +46,7 @@ def test_page_shows_the_guest(served):
         until('kinds', lambda: 'kernel-text' in text_of(driver, '#legend'))
         assert text_of(driver, '#vm-state') == 'running'
 
-        driver.execute_script("document.querySelector('#process-rows tr[data-pid=\"1\"]').click()")
+        press(driver, '#process-rows tr[data-pid="1"]')
         until('the process in the address', lambda: 'pid=1' in driver.current_url)
 
         address = pick_something(driver)

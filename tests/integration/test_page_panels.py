@@ -6,7 +6,7 @@ import house
 import page
 import pytest
 from selenium.webdriver import ActionChains
-from page import browser, open_page, picture, text_of, until
+from page import browser, open_page, picture, press, text_of, until
 
 LAYOUT = """
     const over = [...document.querySelectorAll('.top, .top > *, .stage, .lower, .timeline, .right > section, .left > section')].filter((e) => e.offsetParent && getComputedStyle(e).visibility !== 'hidden')
@@ -48,7 +48,7 @@ def served(vm_name, env, tmp_path):
 
 
 def choose_tab(driver, name):
-    driver.execute_script(f"document.getElementById('tab-{name}').click()")
+    press(driver, f'#tab-{name}')
 
 
 def camera(driver):
@@ -92,17 +92,17 @@ def test_panels_do_what_the_command_line_does(served):
         driver.find_element('css selector', '#snapshot-take').click()
         until('the snapshot', lambda: 'before' in text_of(driver, '#snapshot-list'))
         assert [row['name'] for row in house.answer('snapshots', env=server.env)] == ['before']
-        driver.execute_script("[...document.querySelectorAll('#snapshot-list button')].find((b) => b.textContent === 'restore').click()")
+        press(driver, '#snapshot-list button', 'restore')
         until('the restored VM', lambda: ours() - {guest.name})
         restored = until('its name in the address', lambda: (lambda vm: vm if vm and vm != guest.name else None)(
             driver.execute_script("return new URLSearchParams(location.search).get('vm')")))
         until('its processes', lambda: driver.execute_script("return document.querySelectorAll('#process-rows tr').length"))
-        driver.execute_script(f"document.querySelector('[aria-label=\"Stop {restored}\"]').click()")
+        press(driver, f'[aria-label="Stop {restored}"]')
         until('its end', lambda: ours() == {guest.name})
-        driver.execute_script(f"[...document.querySelectorAll('.vm .name')].find((b) => b.textContent.includes('{guest.name}')).click()")
+        press(driver, '.vm .name', guest.name)
 
         for action, state in (('Pause', 'paused'), ('Resume', 'running')):
-            until(f'a button to {action}', lambda: driver.execute_script(f"const b = document.querySelector('[aria-label=\"{action} {guest.name}\"]'); b?.click(); return Boolean(b)"))
+            press(driver, f'[aria-label="{action} {guest.name}"]')
             until(state, lambda: text_of(driver, '#vm-state') == state)
 
         choose_tab(driver, 'audit')
@@ -119,7 +119,7 @@ def test_panels_do_what_the_command_line_does(served):
         assert {'run', 'stop', 'pause', 'resume', 'reset', 'snapshot', 'restore', 'offload', 'learn'} <= served_calls
 
         choose_tab(driver, 'process')
-        driver.execute_script("document.querySelector('#process-rows tr[data-pid=\"1\"]').click()")
+        press(driver, '#process-rows tr[data-pid="1"]')
         until('its memory map', lambda: '/bin/busybox' in text_of(driver, '#list-process'))
         picture(driver, 'page-process')
         assert not page.complaints(driver)
@@ -141,7 +141,7 @@ def test_touch_turns_moves_and_zooms(served):
         assert moved[3:] != pinched[3:] and abs(moved[2] / pinched[2] - 1) < 0.1
         touch(driver, [(x, y)])
         until('a tap inspects', lambda: driver.execute_script("return new URLSearchParams(location.search).get('at')"))
-        driver.execute_script("document.querySelector('.right-drawer').click()")
+        press(driver, '.right-drawer')
         until('facts in the drawer', lambda: text_of(driver, '#page-facts'))
         picture(driver, 'page-phone')
         assert driver.execute_script(LAYOUT) == {'over': [], 'scrolls': False}
@@ -166,7 +166,7 @@ def test_keys_fly_to_single_bytes_and_the_address_holds_the_view(served):
         driver.execute_script("document.querySelector('#tools').open = true; const s = document.getElementById('tool-sphere'); s.value = 'keep'; s.dispatchEvent(new Event('change'))")
         until('the sphere in the address', lambda: 'sphere=' in driver.current_url)
         link = driver.current_url
-        driver.execute_script("document.getElementById('hex').querySelector('[data-at=\"16777510\"]').click()")
+        press(driver, '#hex [data-at="16777510"]')
         until('the byte of the hex view in the address', lambda: 'at=0x1000126' in driver.current_url)
         driver.get(link)
         until('the same view', lambda: camera(driver) == near)
@@ -194,7 +194,7 @@ def test_the_layout_fits_and_everything_can_be_read(served):
             picture(driver, f'page-{theme}')
         assert driver.execute_script(NAMELESS) == []
         before = driver.execute_script("return [...document.querySelectorAll('.top, .stage, .lower, .right')].map((e) => JSON.stringify(e.getBoundingClientRect()))")
-        driver.execute_script("document.querySelector('#process-rows tr[data-pid=\"1\"]').click()")
+        press(driver, '#process-rows tr[data-pid="1"]')
         time.sleep(3)
         assert before == driver.execute_script("return [...document.querySelectorAll('.top, .stage, .lower, .right')].map((e) => JSON.stringify(e.getBoundingClientRect()))")
 
