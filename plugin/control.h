@@ -101,7 +101,8 @@ struct gb_control {
 	uint64_t epoch_ns; /* CLOCK_MONOTONIC at load; time records count from here */
 	uint32_t n_block_slots; /* capacity of the block table and of the counts */
 	uint32_t can_offload; /* 1 when this QEMU lets a plugin write registers */
-	uint8_t pad0[16];
+	uint32_t start_mode; /* enum gb_mode asked for when the guest was started */
+	uint8_t pad0[12];
 
 	/* 64: areas. P. */
 	struct gb_area ring_heads, rings, blocks, code, counts, kernels, kernel_code,

@@ -278,6 +278,7 @@ static int create_file(const struct options *o)
 	c.n_vcpus = plugin.n_vcpus;
 	c.n_block_slots = (uint32_t)o->blocks;
 	c.can_offload = GB_API >= 7;
+	c.start_mode = o->mode;
 	c.ring_bytes = o->ring_bytes;
 	while (c.ring_bytes > 1 << 20 && c.ring_bytes * c.n_vcpus > o->ring_bytes)
 		c.ring_bytes /= 2;

@@ -20,6 +20,8 @@ struct entry {
 	struct target *target; /* under lock; NULL until opened */
 };
 
+OWN_DECLARE(own_target, struct target *, target_destroy)
+
 struct box {
 	pthread_mutex_t lock;
 	struct entry *entries;
@@ -165,6 +167,15 @@ static struct error *work_away(struct call_context *context, void (*work)(void *
 	return err;
 }
 
+/* A call that takes long, on a target of its own. */
+static struct error *run_alone(const struct box_request *request, json_t **ret)
+{
+	AUTO(own_target) struct target *target = NULL;
+	TRY(target_open(&(struct target_params){ .vm = request->vm }, &target));
+	struct call_context context = { .target = target, .args = request->args };
+	return call_do(request->call, &context, ret);
+}
+
 static struct error *run_on_vm(struct box *box, const struct box_request *request, json_t **ret)
 {
 	struct entry *entry = NULL;
@@ -189,9 +200,11 @@ static struct error *run_request(struct box *box, const struct box_request *requ
 	if (!call->run)
 		return error_create(ERR_UNSUPPORTED, "%s works only on the command line",
 				    call->name);
+	if (call->flags & CALL_TARGET && !request->vm)
+		return error_create(ERR_USAGE, "%s needs a VM", call->name);
 	if (call->flags & CALL_TARGET)
-		return request->vm ? run_on_vm(box, request, ret)
-				   : error_create(ERR_USAGE, "%s needs a VM", call->name);
+		return call->flags & CALL_SLOW ? run_alone(request, ret)
+					       : run_on_vm(box, request, ret);
 	struct call_context context = { .args = request->args };
 	return call_do(call, &context, ret);
 }

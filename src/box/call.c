@@ -193,6 +193,12 @@ void call_progress(const struct call_context *context, double done, const char *
 		context->progress(context->progress_user, done, what);
 }
 
+bool call_ended(void *context)
+{
+	const struct call_context *asked = context;
+	return asked->ended && asked->ended();
+}
+
 struct error *call_away(struct call_context *context, void (*work)(void *user), void *user)
 {
 	if (context->away)

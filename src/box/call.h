@@ -55,6 +55,10 @@ enum call_flags {
 		1 << 3, /* needs a terminal or a local file: not served over HTTP or MCP */
 	CALL_TEXT =
 		1 << 4, /* for people: print the document's "text" field instead of a table */
+	CALL_SLOW = 1 << 5, /* may take seconds: over the network it opens the VM for itself, so
+			     * that others need not wait */
+	CALL_ENDS_EARLY =
+		1 << 6, /* asks call_ended: Ctrl-C ends it early instead of killing it */
 };
 
 struct call_context {
@@ -68,6 +72,7 @@ struct call_context {
 	struct error *(*away)(struct call_context *context, void (*work)(void *user),
 			      void *work_user);
 	void *away_user;
+	bool (*ended)(void); /* true once the person wants it to end; NULL: never */
 };
 
 struct call {
@@ -85,6 +90,9 @@ struct call {
 
 /* ORDER calls: all of them, sorted by group as the help shows them; ends with NULL. */
 extern const struct call *const call_table[];
+
+/* True when the work should end now, with what it has. Takes a struct call_context. */
+bool call_ended(void *context);
 
 const struct call *call_find(const char *name); /* or NULL */
 

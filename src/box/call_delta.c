@@ -80,7 +80,7 @@ const struct call call_delta = {
 		   "with\n"
 		   "what it held does not count.",
 	.examples = "  glassbox delta demo --wait-ms 100",
-	.flags = CALL_TARGET | CALL_LIVE_ONLY,
+	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_SLOW,
 	.params = delta_params,
 	.columns = delta_columns,
 	.run = run_delta,

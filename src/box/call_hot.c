@@ -35,10 +35,10 @@ static struct error *by_counting(struct hot *h, json_t **ret)
 	AUTO(own_free) uint64_t *before = NULL, *after = NULL;
 	AUTO(own_free) struct trace_hot *hot = NULL;
 	AUTO(own_trace_blocks) struct trace_blocks *blocks = NULL;
-	struct gb_request request;
+	struct trace_capture_params params;
 	uint32_t n;
-	TRY(trace_call_request(h->context, h->names, &request));
-	TRY(trace_count(h->source, &request, trace_call_ms(h->context), &before, &after, &n));
+	TRY(trace_call_params(h->context, h->names, &params));
+	TRY(trace_count(h->source, &params, &before, &after, &n));
 	TRY(trace_source_blocks(h->source, &blocks));
 	n = n < blocks->count ? n : blocks->count;
 	TRY(error_alloc(n + 1, sizeof(*hot), &hot));
@@ -115,10 +115,11 @@ static struct error *events_to_rows(struct hot *h, struct events *e, json_t **re
 {
 	AUTO(own_trace_blocks) struct trace_blocks *blocks = NULL;
 	struct trace_capture_result result;
-	struct trace_capture_params params = {
-		.ms = trace_call_ms(h->context), .forget = true, .sink = take_events, .user = e
-	};
-	TRY(trace_call_request(h->context, h->names, &params.request));
+	struct trace_capture_params params;
+	TRY(trace_call_params(h->context, h->names, &params));
+	params.forget = true;
+	params.sink = take_events;
+	params.user = e;
 	params.request.mode = GB_MODE_COUNT;
 	params.request.threshold = call_integer(h->context, "threshold", 0);
 	clock_gettime(CLOCK_MONOTONIC, &e->start);
@@ -148,12 +149,12 @@ static struct error *by_tracing(struct hot *h, json_t **ret)
 {
 	AUTO(own_trace_profile) struct trace_profile *profile = NULL;
 	AUTO(own_trace_blocks) struct trace_blocks *blocks = NULL;
-	struct trace_capture_params params = { .ms = trace_call_ms(h->context),
-					       .sink = add_profile };
+	struct trace_capture_params params;
 	struct trace_capture_result result;
 	struct gb_control state;
-	TRY(trace_call_request(h->context, h->names, &params.request));
+	TRY(trace_call_params(h->context, h->names, &params));
 	params.request.mode = GB_MODE_BLOCK;
+	params.sink = add_profile;
 	TRY(trace_source_state(h->source, &state));
 	TRY(trace_profile_create(state.n_block_slots, &profile));
 	params.user = profile;
@@ -216,7 +217,7 @@ const struct call call_hot = {
 		"a VM started with --learn.",
 	.examples = "  glassbox hot demo\n  glassbox hot demo --loops --ms 300 --json\n"
 		    "  glassbox hot demo --threshold 10000 --ring user",
-	.flags = CALL_TARGET | CALL_LIVE_ONLY,
+	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_SLOW | CALL_ENDS_EARLY,
 	.params = params,
 	.columns = columns,
 	.run = run_hot,

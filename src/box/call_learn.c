@@ -262,7 +262,8 @@ static struct error *hot_loops(struct call_context *context, json_t **ret)
 	struct call_context hot = { .target = context->target,
 				    .args = args,
 				    .progress = context->progress,
-				    .progress_user = context->progress_user };
+				    .progress_user = context->progress_user,
+				    .ended = context->ended };
 	return call_hot.run(&hot, ret);
 }
 
@@ -299,6 +300,8 @@ static struct error *run_learn(struct call_context *context, json_t **ret)
 	snprintf(cases, sizeof(cases), "%" PRIu64, call_integer(context, "cases", 0));
 	TRY(call_guest(context, &guest));
 	TRY(hot_loops(context, &loops));
+	if (call_ended(context))
+		return error_create(ERR_LIMIT, "ended before anything was learned");
 	TRY(trace_names_create(context->target, &names));
 	json_array_foreach(loops, i, loop)
 		TRY(add_candidate(context, guest, names, loop, candidates));
@@ -337,7 +340,7 @@ const struct call call_learn = {
 		"a process\nof its own with limits. What cannot be learned is remembered with "
 		"its reason and not\ntried again. Needs a VM started with --learn.",
 	.examples = "  glassbox learn demo\n  glassbox learn demo --ms 3000 --top 50 --json",
-	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES,
+	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES | CALL_SLOW | CALL_ENDS_EARLY,
 	.params = learn_params,
 	.columns = learn_columns,
 	.run = run_learn,

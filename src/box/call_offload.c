@@ -190,7 +190,7 @@ const struct call call_offload = {
 		"a VM started with\n--learn and QEMU 11.1.",
 	.examples = "  glassbox offload demo on\n  glassbox offload demo --json\n"
 		    "  glassbox offload demo off",
-	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES,
+	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES | CALL_SLOW,
 	.params = offload_params,
 	.run = run_offload,
 };

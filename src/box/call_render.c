@@ -482,7 +482,7 @@ const struct call call_render = {
 		    "  glassbox render --file ram.raw -o ram.png --mode entropy\n"
 		    "  glassbox render web -o all.png --with db --with pixel-cpu\n"
 		    "  glassbox render demo -o turn.png --turntable 60 --explode 40",
-	.flags = CALL_TARGET,
+	.flags = CALL_TARGET | CALL_SLOW,
 	.params = render_params,
 	.run = render_run,
 };

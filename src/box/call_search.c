@@ -182,7 +182,7 @@ const struct call call_search = {
 	.examples = "  glassbox search demo 'Linux version'\n"
 		    "  glassbox search demo --hex '7f 45 4c 46' --pid 1\n"
 		    "  glassbox search --file dump.raw --regex '[a-z]+@[a-z]+\\.org'",
-	.flags = CALL_TARGET,
+	.flags = CALL_TARGET | CALL_SLOW,
 	.params = search_params,
 	.columns = search_columns,
 	.run = run_search,

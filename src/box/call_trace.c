@@ -47,14 +47,12 @@ static struct error *record(struct call_context *context, struct trace_source *s
 {
 	AUTO(own_trace_blocks) struct trace_blocks *blocks = NULL;
 	const char *mode = call_string(context, "mode");
-	struct trace_capture_params params = {
-		.ms = trace_call_ms(context),
-		.limit_words = limit_bytes(context) / 8,
-		.sink = file_sink,
-		.user = spool,
-	};
+	struct trace_capture_params params;
 	struct gb_control state;
-	TRY(trace_call_request(context, names, &params.request));
+	TRY(trace_call_params(context, names, &params));
+	params.limit_words = limit_bytes(context) / 8;
+	params.sink = file_sink;
+	params.user = spool;
 	params.request.mode = mode && !strcmp(mode, "full") ? GB_MODE_FULL : GB_MODE_BLOCK;
 	params.request.sample_every = (uint32_t)call_integer(context, "sample", 0);
 	TRY(trace_source_state(source, &state));
@@ -140,12 +138,13 @@ const struct call call_trace = {
 	.summary = "record what the guest executes",
 	.details =
 		"Writes one record per executed block while it runs. What could not be "
-		"recorded in time is\ncounted as dropped. `glassbox profile` reads the file. "
+		"recorded in time is\ncounted as dropped. Ctrl-C ends it early and keeps what "
+		"there is. `glassbox profile` reads the file. "
 		"Needs a VM started with --learn. Over REST and MCP up to 4 MiB come back in "
 		"the answer\n(trace_base64).",
 	.examples = "  glassbox trace demo -o boot.gbtrace --ms 500\n"
 		    "  glassbox trace demo -o stacks.txt --format folded --ring kernel",
-	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES,
+	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES | CALL_SLOW | CALL_ENDS_EARLY,
 	.params = params,
 	.run = run_trace,
 };

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,9 +52,11 @@ struct error *learner_run(FILE *candidates, FILE *results, const char *option,
 	posix_spawn_file_actions_destroy(&actions);
 	if (failed)
 		return error_system(failed, "cannot start %s", path);
-	while (waitpid(child, &status, 0) < 0)
+	while (waitpid(child, &status, 0) < 0) {
 		if (errno != EINTR)
 			return error_system(errno, "cannot wait for the learner");
+		kill(child, SIGTERM); /* a signal told us to end (CALL_ENDS_EARLY) */
+	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return error_create(ERR_PEER, "the learner ended badly");
 	rewind(results);

@@ -12,6 +12,7 @@
 #include "box/trace_rows.h"
 #include "plugin/record.h"
 #include "trace/blocks.h"
+#include "trace/capture.h"
 #include "trace/export.h"
 #include "trace/file.h"
 #include "trace/profile.h"
@@ -26,8 +27,8 @@ struct error *trace_call_open(struct call_context *context, struct trace_source 
 	return trace_source_open(path, ret);
 }
 
-struct error *trace_call_request(struct call_context *context, const struct trace_names *names,
-				 struct gb_request *ret)
+static struct error *filters(struct call_context *context, const struct trace_names *names,
+			     struct gb_request *ret)
 {
 	const char *rings = call_string(context, "ring");
 	struct gb_request request = {
@@ -50,10 +51,24 @@ struct error *trace_call_request(struct call_context *context, const struct trac
 	return NULL;
 }
 
-unsigned trace_call_ms(struct call_context *context)
+static void tell_progress(void *user, double done)
+{
+	struct call_context *context = user;
+	if (context->progress)
+		context->progress(context->progress_user, done, "watching the guest");
+}
+
+struct error *trace_call_params(struct call_context *context, const struct trace_names *names,
+				struct trace_capture_params *ret)
 {
 	uint64_t ms = call_integer(context, "ms", 1000);
-	return ms > MAX_MS ? MAX_MS : (unsigned)ms;
+	*ret = (struct trace_capture_params){
+		.ms = ms > MAX_MS ? MAX_MS : (unsigned)ms,
+		.progress = tell_progress,
+		.ended = call_ended,
+		.user_of_calls = context,
+	};
+	return filters(context, names, &ret->request);
 }
 
 /* Shows a trace's words in order; a file's words may be unaligned. */

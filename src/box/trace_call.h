@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "plugin/control.h"
 struct call_context;
 struct error;
+struct trace_capture_params;
 struct trace_file;
 struct trace_names;
 struct trace_profile;
@@ -17,12 +17,10 @@ struct trace_source;
 /* Caller owns *ret. Fails: ERR_NOT_FOUND (not started with --learn). */
 struct error *trace_call_open(struct call_context *context, struct trace_source **ret);
 
-/* The filters of TRACE_CALL_FILTERS as a request; its mode is off. Fails: ERR_NOT_FOUND (no
- * such process). */
-struct error *trace_call_request(struct call_context *context, const struct trace_names *names,
-				 struct gb_request *ret);
-
-unsigned trace_call_ms(struct call_context *context);
+/* What TRACE_CALL_FILTERS ask for, with the call's progress and its early end; mode is off,
+ * there is no sink. Borrows context. Fails: ERR_NOT_FOUND (no such process). */
+struct error *trace_call_params(struct call_context *context, const struct trace_names *names,
+				struct trace_capture_params *ret);
 
 /* A whole trace file's records into a profile. Caller owns *ret. */
 struct error *trace_call_profile(const struct trace_file *file, struct trace_profile **ret);

@@ -69,6 +69,27 @@ static void show_doubts(struct target *target)
 		fprintf(stderr, "glassbox: partial: %s\n", guest_note(guest, i));
 }
 
+static volatile sig_atomic_t told_to_end;
+
+static void end_soon(int number)
+{
+	told_to_end = number;
+}
+
+static bool is_told_to_end(void)
+{
+	return told_to_end;
+}
+
+/* The first Ctrl-C ends the work, a second one the process. */
+static void catch_signals(struct call_context *context)
+{
+	struct sigaction action = { .sa_handler = end_soon, .sa_flags = (int)SA_RESETHAND };
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	context->ended = is_told_to_end;
+}
+
 static struct error *run_and_print(const struct call *call, struct call_context *context,
 				   const struct cli_options *options)
 {
@@ -79,6 +100,8 @@ static struct error *run_and_print(const struct call *call, struct call_context 
 		context->progress = show_progress;
 		context->progress_user = &progress;
 	}
+	if (call->flags & CALL_ENDS_EARLY)
+		catch_signals(context);
 	struct error *err = call_do(call, context, &document);
 	clear_progress(&progress);
 	show_doubts(context->target);

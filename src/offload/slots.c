@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "mcode/native.h"
 #include "plugin/control.h"
+#include "trace/capture.h"
 #include "trace/source.h"
 
 enum { REQUEST_MS = 5000 };
@@ -203,28 +204,43 @@ struct error *offload_ram(struct trace_source *source, const uint64_t (*segments
 }
 
 /* Long enough for several copies of the counts, which come every 50 ms. */
+static struct error *wait_for_counts(void *user)
+{
+	nanosleep(&(struct timespec){ 0, *(const long *)user * 1000000L }, NULL);
+	return NULL;
+}
+
 struct error *offload_calibrate(struct trace_source *source)
 {
-	enum { ENOUGH_NS = 20 * 1000 * 1000, WATCH_MS = 300 };
+	enum { ENOUGH_NS = 20 * 1000 * 1000 };
+	long watch_ms = 300;
 	struct gb_control state;
 	TRY(read_state(source, &state));
 	if (state.request.mode != GB_MODE_OFF || state.request.offload ||
 	    state.counted_vcpu_ns >= ENOUGH_NS)
 		return NULL;
-	struct gb_request before = state.request, counting = { .mode = GB_MODE_COUNT };
-	TRY(trace_source_request(source, &counting, REQUEST_MS));
-	nanosleep(&(struct timespec){ 0, WATCH_MS * 1000000L }, NULL);
-	return trace_source_request(source, &before, REQUEST_MS);
+	struct gb_request counting = { .mode = GB_MODE_COUNT };
+	return trace_watch(source, &counting, wait_for_counts, &watch_ms);
+}
+
+struct wish {
+	bool on;
+	enum gb_tier tier;
+};
+
+static void switch_offload(struct gb_request *request, const void *user)
+{
+	const struct wish *wish = user;
+	request->offload = wish->on ? GB_OFFLOAD_ON : GB_OFFLOAD_OFF;
+	request->tier = wish->tier;
 }
 
 struct error *offload_switch(struct trace_source *source, bool on, enum gb_tier tier)
 {
 	struct gb_control state;
 	TRY(read_state(source, &state));
-	struct gb_request request = state.request;
-	request.offload = on ? GB_OFFLOAD_ON : GB_OFFLOAD_OFF;
-	request.tier = tier;
-	return trace_source_request(source, &request, REQUEST_MS);
+	return trace_source_change(source, switch_offload, &(struct wish){ on, tier },
+				   REQUEST_MS);
 }
 
 uint64_t offload_short_id(const char *id)

@@ -165,6 +165,57 @@ struct error *trace_source_request(struct trace_source *source, const struct gb_
 	return wait_applied(source, seq, timeout_ms);
 }
 
+/* Locks one byte of the file, which stands for something; it goes with our descriptor. */
+enum claim { CLAIM_REQUEST = 0, CLAIM_WATCH = 1 };
+
+static bool lock_byte(struct trace_source *source, enum claim byte, short type)
+{
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1
+	};
+	return !fcntl(source->fd, F_OFD_SETLK, &lock);
+}
+
+static bool lock_within(struct trace_source *source, enum claim byte, unsigned wait_ms)
+{
+	uint64_t deadline = monotonic_ms() + wait_ms;
+	while (!lock_byte(source, byte, F_WRLCK)) {
+		if (monotonic_ms() >= deadline)
+			return false;
+		nanosleep(&(struct timespec){ 0, 2 * 1000 * 1000 }, NULL);
+	}
+	return true;
+}
+
+struct error *trace_source_change(struct trace_source *source, trace_request_change *change,
+				  const void *user, unsigned timeout_ms)
+{
+	struct gb_control now;
+	if (!lock_within(source, CLAIM_REQUEST, timeout_ms))
+		return error_create(ERR_LIMIT, "others keep changing what %s records",
+				    source->path);
+	struct error *err = trace_source_state(source, &now);
+	if (!err) {
+		change(&now.request, user);
+		err = trace_source_request(source, &now.request, timeout_ms);
+	}
+	lock_byte(source, CLAIM_REQUEST, F_UNLCK);
+	return err;
+}
+
+struct error *trace_source_claim(struct trace_source *source, unsigned wait_ms)
+{
+	if (lock_within(source, CLAIM_WATCH, wait_ms))
+		return NULL;
+	return error_hint(error_create(ERR_LIMIT, "this VM is being watched already"),
+			  "wait until the other `trace`, `hot` or `learn` has ended");
+}
+
+void trace_source_unclaim(struct trace_source *source)
+{
+	lock_byte(source, CLAIM_WATCH, F_UNLCK);
+}
+
 unsigned trace_source_vcpus(const struct trace_source *source)
 {
 	return source->fixed.n_vcpus;

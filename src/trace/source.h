@@ -30,6 +30,17 @@ struct error *trace_source_state(struct trace_source *source, struct gb_control 
 struct error *trace_source_request(struct trace_source *source, const struct gb_request *wanted,
 				   unsigned timeout_ms);
 
+/* Changes what is asked for as one step, also beside other processes that do so: change() gets
+ * the request in force. Fails like trace_source_request. */
+typedef void trace_request_change(struct gb_request *request, const void *user);
+struct error *trace_source_change(struct trace_source *source, trace_request_change *change,
+				  const void *user, unsigned timeout_ms);
+
+/* One at a time watches a guest: who drains rings or counts holds the claim, until it gives it
+ * back or ends. Waits up to wait_ms; ERR_LIMIT if another one still has it. */
+struct error *trace_source_claim(struct trace_source *source, unsigned wait_ms);
+void trace_source_unclaim(struct trace_source *source);
+
 unsigned trace_source_vcpus(const struct trace_source *source);
 
 /* Copies up to capacity unread words of one vCPU's ring and gives their room back to the

@@ -3,13 +3,14 @@ import contextlib
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import time
 
 import pytest
 
-from plugin_guest import BUILD, Guest, missing
+from plugin_guest import BUILD, MODE, Control, Guest, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 GLASSBOX = os.path.join(BUILD, 'glassbox')
@@ -208,3 +209,38 @@ def test_trace_files(demo, tmp_path):
         drcov = tmp_path / 't.drcov'
         ask('trace', name, '-o', str(drcov), '--ms', '100', '--format', 'drcov')
         assert drcov.read_bytes().startswith(b'DRCOV VERSION: 2\n')
+
+
+def begin_trace(name, out):
+    """A recording that would take a minute; it has begun."""
+    running = subprocess.Popen([GLASSBOX, 'trace', name, '-o', str(out), '--ms', '60000'], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    control = Control(f'/dev/shm/glassbox-{name}-trace')
+    until = time.monotonic() + 60
+    while control.mode != MODE['block']:
+        assert running.poll() is None and time.monotonic() < until, 'the recording did not begin'
+        time.sleep(0.01)
+    return running, control
+
+
+def test_one_at_a_time_watches_and_can_be_told_to_end(demo, tmp_path):
+    name, _ = demo
+    running, control = begin_trace(name, tmp_path / 'early.gbtrace')
+    done = subprocess.run([GLASSBOX, 'hot', name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and not done.stdout and 'being watched already' in done.stderr
+    assert control.mode == MODE['block'], 'the refused one left the recording alone'
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0 and 'words' in out, err
+    assert control.mode == MODE['off']
+    assert ask('profile', str(tmp_path / 'early.gbtrace')), 'what there was until then is in the file'
+
+
+def test_a_recording_that_was_killed_is_over_with_the_next_one(demo, tmp_path):
+    name, _ = demo
+    running, control = begin_trace(name, tmp_path / 'killed.gbtrace')
+    running.kill()
+    running.communicate(timeout=60)
+    assert not list(tmp_path.iterdir())
+    ask('hot', name, '--ms', '50')
+    assert control.mode == MODE['off']

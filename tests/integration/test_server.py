@@ -37,6 +37,16 @@ def test_wrong_paths(server, path, status):
     assert server.ask(path)[0] == status
 
 
+def test_a_long_call_does_not_hold_the_others(server):
+    """`delta` waits for four seconds; what is asked meanwhile is answered meanwhile."""
+    vm = server.guest.name
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(server.get, f'/api/v1/vms/{vm}/delta?wait_ms=4000')
+        assert server.get(f'/api/v1/vms/{vm}/ps')
+        assert not waiting.done()
+        assert isinstance(waiting.result(), list)
+
+
 def test_wrong_arguments(server):
     vm = server.guest.name
     for path in ('ps?nonsense=1', 'vtop?address=', 'read?address=zz&length=1', 'read?address=0&length=99999999999', 'frame?size=9x9'):
