@@ -115,6 +115,7 @@ static void on_discon(QEMU_DISCON_ARGS)
 		return;
 	if (!v->cr3)
 		watch_set_cr3(v, registers_read(v, v->cr3_reg));
+	watch_settle(v);
 	ring_put2(v, gb_record(GB_REC_BREAK, (unsigned)type), to);
 }
 
@@ -150,6 +151,7 @@ static void start_records(void)
 		struct vcpu *v = &plugin.vcpu[i];
 		if (!v->present)
 			continue;
+		watch_settle(v);
 		v->muted = false;
 		v->limit = v->head;
 		ring_put(v, mark);
@@ -391,7 +393,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
 	if (plugin.n_vcpus > GB_MAX_VCPUS)
 		plugin.n_vcpus = GB_MAX_VCPUS;
 	choose_ram_path(&o);
-	if (create_file(&o) || blocks_init() || count_init() || offload_init_if_possible(&o)) {
+	if (create_file(&o) || blocks_init() || count_init() || watch_init() ||
+	    offload_init_if_possible(&o)) {
 		fprintf(stderr, "glassbox plugin: cannot set up %s: %m\n", o.control);
 		return -1;
 	}

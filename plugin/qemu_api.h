@@ -28,7 +28,7 @@ typedef struct {
 enum qemu_plugin_cb_flags { QEMU_CB_NO_REGS = 0, QEMU_CB_R_REGS = 1, QEMU_CB_RW_REGS = 2 };
 enum qemu_plugin_mem_rw { QEMU_MEM_R = 1, QEMU_MEM_W = 2, QEMU_MEM_RW = 3 };
 enum qemu_plugin_op { QEMU_INLINE_ADD_U64 = 0, QEMU_INLINE_STORE_U64 = 1 };
-enum qemu_plugin_cond { QEMU_COND_EQ = 2, QEMU_COND_GE = 7 };
+enum qemu_plugin_cond { QEMU_COND_EQ = 2, QEMU_COND_NE = 3, QEMU_COND_GE = 7 };
 enum { QEMU_DISCON_INTERRUPT = 1, QEMU_DISCON_EXCEPTION = 2 };
 
 struct qemu_info {

@@ -23,7 +23,8 @@
 	X(DROP, 7, 1) /* so many records are missing here */                        \
 	X(BREAK, 8, 2) /* interrupt or exception (type); word 1: handler address */ \
 	X(MODE, 9, 1) /* low 8 bits: mode now; bits 8..55: generation of tables */  \
-	X(HOT, 10, 2) /* block id reached the threshold; word 1: its count */
+	X(HOT, 10, 2) /* block id reached the threshold; word 1: its count */       \
+	X(REPEAT, 11, 1) /* the block entered last ran so many times more, in a row */
 
 enum gb_record_kind {
 #define GB_RECORD_ENUM(name, number, words) GB_REC_##name = number,

@@ -37,6 +37,11 @@ static void put_free(struct vcpu *v, uint64_t word)
 
 bool ring_refill(struct vcpu *v, unsigned n)
 {
+	if (v->repeating) {
+		watch_settle(v);
+		if (v->head + n <= v->limit)
+			return true;
+	}
 	if (v->muted)
 		return false;
 	__atomic_store_n(&v->shared->head, v->head, __ATOMIC_RELEASE); /* pairs: reader */

@@ -14,6 +14,7 @@ struct lane { /* one vCPU's position in its stream */
 	uint64_t partial[GB_REC_MAX_WORDS]; /* a record cut by the end of a batch */
 	unsigned n_partial;
 	uint32_t previous; /* block */
+	uint32_t previous_space; /* it ran in */
 	uint32_t space;
 };
 
@@ -95,24 +96,40 @@ static struct error *grow_edges(struct trace_profile *p)
 }
 
 static struct error *count_edge_slowly(struct trace_profile *p, uint32_t space, uint32_t from,
-				       uint32_t to)
+				       uint32_t to, uint64_t times)
 {
 	uint64_t at = edge_hash(space, from, to) & p->index_mask;
 	for (; p->index[at]; at = (at + 1) & p->index_mask) {
 		struct trace_edge *e = &p->edges.items[p->index[at] - 1];
 		if (e->to == to && e->from == from && e->space == space) {
-			e->count++;
+			e->count += times;
 			break;
 		}
 	}
 	if (!p->index[at]) {
-		if (!VEC_PUSH(&p->edges, (struct trace_edge){ space, from, to, 1 }))
+		if (!VEC_PUSH(&p->edges, (struct trace_edge){ space, from, to, times }))
 			return error_create(ERR_MEMORY, "out of memory");
 		p->index[at] = (uint32_t)p->edges.count;
 	}
 	if (from != TRACE_NO_BLOCK)
 		p->hint[from] = p->index[at];
 	return p->edges.count * 2 > p->index_mask ? grow_edges(p) : NULL;
+}
+
+static inline struct error *count_edge(struct trace_profile *p, uint32_t space, uint32_t from,
+				       uint32_t to, uint64_t times)
+{
+	p->totals.blocks += times;
+	p->spaces.items[space].blocks += times;
+	uint32_t hint = from == TRACE_NO_BLOCK ? 0 : p->hint[from];
+	if (hint) {
+		struct trace_edge *e = &p->edges.items[hint - 1];
+		if (e->to == to && e->space == space) {
+			e->count += times;
+			return NULL;
+		}
+	}
+	return count_edge_slowly(p, space, from, to, times);
 }
 
 static inline struct error *add_block(struct trace_profile *p, struct lane *lane, uint64_t word)
@@ -124,19 +141,18 @@ static inline struct error *add_block(struct trace_profile *p, struct lane *lane
 		return NULL;
 	}
 	uint32_t from = lane->previous;
-	uint32_t space = word & GB_REC_KERNEL ? 0 : lane->space;
 	lane->previous = to;
-	p->totals.blocks++;
-	p->spaces.items[space].blocks++;
-	uint32_t hint = from == TRACE_NO_BLOCK ? 0 : p->hint[from];
-	if (hint) {
-		struct trace_edge *e = &p->edges.items[hint - 1];
-		if (e->to == to && e->space == space) {
-			e->count++;
-			return NULL;
-		}
-	}
-	return count_edge_slowly(p, space, from, to);
+	lane->previous_space = word & GB_REC_KERNEL ? 0 : lane->space;
+	return count_edge(p, lane->previous_space, from, to, 1);
+}
+
+/* After a gap nobody knows of which block. */
+static struct error *add_repeats(struct trace_profile *p, struct lane *lane, uint64_t times)
+{
+	uint32_t block = lane->previous;
+	return block == TRACE_NO_BLOCK
+		       ? NULL
+		       : count_edge(p, lane->previous_space, block, block, times);
 }
 
 static struct error *set_space(struct trace_profile *p, struct lane *lane, uint64_t cr3)
@@ -243,6 +259,8 @@ static struct error *add_record(struct trace_profile *p, struct lane *lane,
 	switch (gb_record_kind(words[0])) {
 	case GB_REC_BLOCK:
 		return add_block(p, lane, words[0]);
+	case GB_REC_REPEAT:
+		return add_repeats(p, lane, payload);
 	case GB_REC_LOAD:
 		return add_access(p, words[0], words[1], 0);
 	case GB_REC_STORE:

@@ -15,6 +15,7 @@
 #include "plugin/record.h"
 #include "trace/blocks.h"
 #include "trace/graph.h"
+#include "trace/profile.h"
 
 enum { MAX_DEPTH = 256, MAX_SPACES = 64, SEARCH_DEPTH = 16, SHORT_CALL = 32 };
 enum { END_SHORT_CALL = 100 }; /* beside enum trace_end */
@@ -41,6 +42,7 @@ struct lane {
 	unsigned n_partial;
 	uint64_t cr3;
 	uint64_t clock;
+	uint32_t last; /* block */
 	struct call_stack stacks[MAX_SPACES];
 	uint64_t used[MAX_SPACES];
 	unsigned n_stacks;
@@ -155,6 +157,7 @@ static void enter_function(struct trace_stacks *s, struct call_stack *stack, uin
 
 static void add_block(struct trace_stacks *s, struct lane *lane, uint32_t id)
 {
+	lane->last = id;
 	if (id >= s->blocks->count)
 		return;
 	const struct trace_block *b = &s->blocks->items[id];
@@ -173,17 +176,31 @@ static void add_block(struct trace_stacks *s, struct lane *lane, uint32_t id)
 	}
 }
 
+/* A block that repeats itself neither calls nor returns. */
+static void add_repeats(struct trace_stacks *s, struct lane *lane, uint64_t times)
+{
+	if (lane->last >= s->blocks->count)
+		return;
+	const struct trace_block *b = &s->blocks->items[lane->last];
+	struct call_stack *stack = stack_of(lane, b->flags & GB_BLOCK_KERNEL ? 0 : lane->cr3);
+	s->nodes.items[stack->node[stack->depth]].instructions += times * b->n_insns;
+}
+
 static void add_record(struct trace_stacks *s, struct lane *lane, const uint64_t *words)
 {
 	switch (gb_record_kind(words[0])) {
 	case GB_REC_BLOCK:
 		add_block(s, lane, gb_record_block(words[0]));
 		return;
+	case GB_REC_REPEAT:
+		add_repeats(s, lane, gb_record_payload(words[0]));
+		return;
 	case GB_REC_CR3:
 		lane->cr3 = gb_record_payload(words[0]) << 12;
 		return;
 	case GB_REC_DROP: /* what was missed may have called or returned */
 		lane->n_stacks = 0;
+		lane->last = TRACE_NO_BLOCK;
 		return;
 	default:
 		return;

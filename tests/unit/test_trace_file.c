@@ -91,10 +91,12 @@ static void stacks_fold(void **state)
 		uint64_t word = gb_record(GB_REC_BLOCK, (unsigned)path_of_blocks[i]);
 		assert_ok(trace_stacks_add(stacks, 0, &word, 1));
 	}
+	uint64_t repeat = gb_record(GB_REC_REPEAT, 1000);
+	assert_ok(trace_stacks_add(stacks, 0, &repeat, 1));
 	FILE *out = open_memstream(&text, &n);
 	assert_ok(trace_stacks_write(stacks, out, name, NULL));
 	fclose(out);
-	assert_string_equal(text, "f1 2\nf1;f2 2\nf1;f2;f3 2\n");
+	assert_string_equal(text, "f1 1002\nf1;f2 2\nf1;f2;f3 2\n");
 	free(text);
 	trace_stacks_destroy(stacks);
 	trace_blocks_destroy(blocks);

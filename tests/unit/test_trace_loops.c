@@ -36,27 +36,30 @@ static void put(struct trace_profile *p, uint64_t word)
 	assert_ok(trace_profile_add(p, 0, &word, 1));
 }
 
-static void run_nest(struct trace_profile *p, int outer, int inner)
+/* packed: a block that follows itself is counted instead. */
+static void run_nest(struct trace_profile *p, int outer, int inner, bool packed)
 {
 	for (int i = 0; i < outer; i++) {
 		put(p, gb_record(GB_REC_BLOCK, A));
-		for (int j = 1; j < inner; j++)
+		for (int j = 1; j < (packed ? 2 : inner); j++)
 			put(p, gb_record(GB_REC_BLOCK, B));
+		if (packed)
+			put(p, gb_record(GB_REC_REPEAT, inner - 2));
 		put(p, gb_record(GB_REC_BLOCK, C));
 	}
 	put(p, gb_record(GB_REC_BLOCK, D));
 }
 
-static void nest_is_two_loops(void **state)
+static void check_nest(bool packed)
 {
-	(void)state;
 	struct trace_profile *p;
 	struct trace_graph *graph;
 	struct trace_loops *loops;
 	struct trace_blocks *blocks = make_blocks();
 	size_t n;
 	assert_ok(trace_profile_create(4, &p));
-	run_nest(p, 4, 10);
+	run_nest(p, 4, 10, packed);
+	assert_int_equal(trace_profile_totals(p)->blocks, 4 * 11 + 1);
 	const struct trace_edge *edges = trace_profile_edges(p, &n);
 	assert_ok(trace_graph_create(blocks, edges, n, 0, &graph));
 	assert_int_equal(graph->n_nodes, 4);
@@ -87,6 +90,27 @@ static void nest_is_two_loops(void **state)
 	trace_graph_destroy(graph);
 	trace_profile_destroy(p);
 	trace_blocks_destroy(blocks);
+}
+
+static void nest_is_two_loops(void **state)
+{
+	(void)state;
+	check_nest(false);
+	check_nest(true);
+}
+
+/* Nobody knows which block repeats itself behind a gap. */
+static void repeats_behind_a_gap_are_void(void **state)
+{
+	(void)state;
+	struct trace_profile *p;
+	assert_ok(trace_profile_create(4, &p));
+	put(p, gb_record(GB_REC_REPEAT, 7));
+	put(p, gb_record(GB_REC_BLOCK, B));
+	put(p, gb_record(GB_REC_DROP, 5));
+	put(p, gb_record(GB_REC_REPEAT, 7));
+	assert_int_equal(trace_profile_totals(p)->blocks, 1);
+	trace_profile_destroy(p);
 }
 
 /* An interrupt in the middle of the loop adds no entry, and kernel code is not part of it. */
@@ -128,10 +152,10 @@ static void spaces_are_apart(void **state)
 	size_t n;
 	assert_ok(trace_profile_create(4, &p));
 	put(p, gb_record(GB_REC_CR3, 0x1234));
-	run_nest(p, 1, 2);
+	run_nest(p, 1, 2, false);
 	put(p, gb_record(GB_REC_CR3, 0x5678));
 	put(p, gb_record(GB_REC_BLOCK, GB_REC_KERNEL | D));
-	run_nest(p, 2, 2);
+	run_nest(p, 2, 2, false);
 	const struct trace_space *spaces = trace_profile_spaces(p, &n);
 	assert_int_equal(n, 3);
 	assert_int_equal(spaces[0].blocks, 1);
@@ -268,6 +292,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nest_is_two_loops),
+		cmocka_unit_test(repeats_behind_a_gap_are_void),
 		cmocka_unit_test(interrupts_do_not_count),
 		cmocka_unit_test(spaces_are_apart),
 		cmocka_unit_test(strides_are_found),

@@ -24,6 +24,16 @@ uint64_t plugin_now_ns(void)
 	return 42;
 }
 
+/* As plugin/watch.c does it, with a count of our own. */
+static uint64_t passes;
+
+void watch_settle(struct vcpu *v)
+{
+	v->repeating = false;
+	v->limit = v->kept_limit;
+	ring_put(v, gb_record(GB_REC_REPEAT, passes));
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -149,6 +159,26 @@ static void a_running_reader_loses_nothing_silently(void **state)
 	assert_int_equal(seen + told + plugin.vcpu[0].unreported, MANY);
 }
 
+/* The count of a loop's passes comes before whatever ended the loop, and costs no room twice.
+ */
+static void repeats_are_settled_first(void **state)
+{
+	(void)state;
+	uint64_t words[RING_WORDS];
+	struct vcpu *v = &plugin.vcpu[0];
+	ring_put(v, gb_record(GB_REC_BLOCK, 5));
+	v->repeating = true;
+	v->kept_limit = v->limit;
+	v->limit = v->head;
+	passes = 41;
+	ring_put2(v, gb_record(GB_REC_BREAK, 1), 77);
+	assert_int_equal(drain(words, RING_WORDS), 5);
+	assert_int_equal(gb_record_kind(words[0]), GB_REC_TIME);
+	assert_int_equal(words[2], gb_record(GB_REC_REPEAT, 41));
+	assert_int_equal(gb_record_kind(words[3]), GB_REC_BREAK);
+	assert_int_equal(words[4], 77);
+}
+
 static void muted_writes_nothing(void **state)
 {
 	(void)state;
@@ -198,6 +228,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_running_reader_loses_nothing_silently, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(repeats_are_settled_first, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(muted_writes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_cut_file_is_an_error, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nonsense_is_refused, set_up, tear_down),
