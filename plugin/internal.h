@@ -26,6 +26,7 @@ struct vcpu {
 	bool muted; /* another page table than the filter's is loaded */
 	bool repeating; /* passes of the block entered last are being counted: watch.c */
 	uint64_t kept_limit; /* while it is */
+	struct turn *turn; /* watch.c; NULL: ask QEMU */
 	uint64_t cr3; /* as loaded last, 0 unknown */
 	uint32_t sample_left; /* blocks to the next register sample */
 	/* Registers; handles are valid on this vCPU only. */
@@ -133,6 +134,7 @@ uint64_t registers_read(struct vcpu *v, struct qemu_plugin_register *handle);
 
 /* watch.c: block and full trace. */
 int watch_init(void);
+void watch_vcpu(struct vcpu *v); /* the vCPU's own thread */
 void watch_settle(struct vcpu *v); /* the vCPU's thread, or all stand still */
 void watch_instrument(struct qemu_plugin_tb *tb, uint32_t block, unsigned n_insns);
 void watch_cr3_writes(struct qemu_plugin_tb *tb, unsigned n_insns);

@@ -254,6 +254,7 @@ static void on_vcpu_init(QEMU_VCPU_ARGS)
 	}
 	registers_find(&plugin.vcpu[vcpu]);
 	tally_vcpu(&plugin.vcpu[vcpu]);
+	watch_vcpu(&plugin.vcpu[vcpu]);
 	plugin.vcpu[vcpu].tables = reserve_tables();
 	__atomic_store_n(&plugin.vcpu[vcpu].present, true, __ATOMIC_RELEASE);
 }

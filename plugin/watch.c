@@ -21,9 +21,19 @@ int watch_init(void)
 	return turns ? 0 : -1;
 }
 
+/* QEMU moves its scoreboards when a vCPU beyond the first 16 appears: then each use asks. */
+enum { SCOREBOARD_VCPUS = 16 };
+
+void watch_vcpu(struct vcpu *v)
+{
+	if (plugin.n_vcpus <= SCOREBOARD_VCPUS)
+		v->turn = qemu_plugin_scoreboard_find(turns, (unsigned)(v - plugin.vcpu));
+}
+
 static struct turn *turn_of(const struct vcpu *v)
 {
-	return qemu_plugin_scoreboard_find(turns, (unsigned)(v - plugin.vcpu));
+	return v->turn ? v->turn
+		       : qemu_plugin_scoreboard_find(turns, (unsigned)(v - plugin.vcpu));
 }
 
 void watch_settle(struct vcpu *v)
