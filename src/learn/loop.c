@@ -19,6 +19,14 @@ bool loop_depends(const struct loop *loop, ir_ref ref, enum ir_op leaf, uint64_t
 	return false;
 }
 
+bool loop_is_data(const struct loop *loop, ir_ref ref)
+{
+	for (unsigned i = 0; i < loop->n_reductions; i++)
+		if (loop->reductions[i].state && loop_depends(loop, ref, IR_INIT, CELL_ACC + i))
+			return true;
+	return loop_depends(loop, ref, IR_LOAD, ~0ull);
+}
+
 /* The value of an induction variable in iteration k. */
 static ir_ref closed_leaf(void *user, const struct ir_node *node)
 {
@@ -31,6 +39,8 @@ static ir_ref closed_leaf(void *user, const struct ir_node *node)
 	ir_ref k = ir_leaf(ir, IR_INIT, 64, CELL_K), step = ir_const(ir, 64, cell->step);
 	if (cell->class == LOOP_IV)
 		return ir_binary(ir, IR_ADD, ir_binary(ir, IR_MUL, k, step), same);
+	if (cell->class == LOOP_REDUCTION && loop->reductions[cell->reduction].state)
+		return ir_leaf(ir, IR_INIT, 64, CELL_ACC + cell->reduction);
 	if (cell->class != LOOP_IV32)
 		return same;
 	ir_ref sum = ir_binary(ir, IR_ADD, ir_binary(ir, IR_MUL, k, step), same);
@@ -178,7 +188,7 @@ static bool sum_collect(struct loop *loop, struct sum *sum, ir_ref ref, uint64_t
 		       sum_collect(loop, sum, node.args[1], 0 - factor);
 	if (node.lane == 0 && node.op == IR_MUL && ir_is_const(loop->ir, node.args[1], &value))
 		return sum_collect(loop, sum, node.args[0], factor * value);
-	if (loop_depends(loop, ref, IR_LOAD, ~0ull))
+	if (loop_is_data(loop, ref))
 		return false;
 	if (!loop_depends(loop, ref, IR_INIT, CELL_K))
 		return sum_add_atom(sum, ref, factor);
@@ -209,6 +219,8 @@ bool loop_linear(struct loop *loop, ir_ref ref, struct loop_linear *ret)
 static const char *pattern_of(const struct loop *loop)
 {
 	unsigned writes = 0, reads = 0;
+	if (loop->serial)
+		return loop->search ? "serial search" : "serial";
 	for (unsigned i = 0; i < loop->n_accesses; i++) {
 		const struct loop_access *access = &loop->accesses[i];
 		bool store = loop->iteration->events.items[access->event].store;
@@ -230,11 +242,12 @@ static const char *pattern_of(const struct loop *loop)
 	return "copy";
 }
 
-struct error *loop_analyse(const struct iteration *iteration, struct loop *ret)
+static struct error *analyse(const struct iteration *iteration, bool serial, struct loop *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->ir = iteration->ir;
 	ret->iteration = iteration;
+	ret->serial = serial;
 	TRY(loop_classify_cells(ret));
 	ret->trip = ir_const(ret->ir, 64, 1ull << 32);
 	TRY(loop_find_streams(ret));
@@ -244,4 +257,15 @@ struct error *loop_analyse(const struct iteration *iteration, struct loop *ret)
 		return error_create(ERR_LIMIT, "the loop is too large");
 	ret->pattern = pattern_of(ret);
 	return NULL;
+}
+
+/* Iterations in any order if they can be; else in order. */
+struct error *loop_analyse(const struct iteration *iteration, struct loop *ret)
+{
+	AUTO(own_error) struct error *err = analyse(iteration, false, ret);
+	if (!err)
+		return NULL;
+	if (error_kind(err) != ERR_UNSUPPORTED)
+		return TAKE(err);
+	return analyse(iteration, true, ret);
 }

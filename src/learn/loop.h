@@ -12,7 +12,7 @@ enum loop_cell_class {
 	LOOP_INVARIANT,
 	LOOP_IV, /* grows by a constant, 64 bits */
 	LOOP_IV32, /* the same in 32 bits, zero-extended */
-	LOOP_REDUCTION,
+	LOOP_REDUCTION, /* or state, in a serial loop */
 };
 
 /* The kernel leaves such a cell as it was. */
@@ -40,6 +40,7 @@ enum loop_reason { LOOP_SHORT = 1, LOOP_OVERLAP, LOOP_WRAP, LOOP_SHAPE };
 struct loop_reduction {
 	unsigned cell;
 	enum ir_op op; /* ADD AND OR XOR MINU MINS MAXU MAXS */
+	bool state; /* no op: 64 bits that become `value`, of which the leaf is CELL_ACC */
 	uint8_t width, lane; /* lane 0: one value of `width` bits, zero-extended to 64 */
 	bool clean_top; /* the register's bits above `width` must be 0 at entry */
 	ir_ref value; /* what an iteration contributes, `width` bits, in closed form */
@@ -57,7 +58,7 @@ struct loop_access {
 	size_t event;
 	unsigned stream;
 	int32_t offset; /* from base + stride k */
-	ir_ref index; /* in a region: bytes from base, in closed form; else IR_NONE */
+	ir_ref index; /* in a region: bytes from base + offset, in closed form; else IR_NONE */
 	ir_ref condition; /* closed form; of stores */
 	ir_ref data; /* closed form; of stores */
 };
@@ -73,18 +74,21 @@ struct loop {
 	ir_ref trip; /* 64 bits over INIT leaves: iterations that certainly do not leave */
 	ir_ref guards[LOOP_GUARDS_MAX]; /* 1 bit each over INIT leaves: all must hold */
 	uint8_t reasons[LOOP_GUARDS_MAX]; /* enum loop_reason, if it does not */
+	bool serial; /* iterations run in order */
 	bool any_carried; /* some cell is LOOP_CARRIED */
 	uint64_t counted_exits; /* bit i: exit i of the iteration is kept away by the trip count
 				 */
 	ir_ref search; /* closed form: this iteration leaves; IR_NONE: counted only */
 	bool counted; /* some exit bounds the trip count */
-	const char *pattern; /* "doall", "reduction", "search", "fill", "copy" */
+	/* "doall", "reduction", "search", "fill", "copy"; "serial", "serial search" */
+	const char *pattern;
 };
 
 /* Fills *ret. Fails: ERR_UNSUPPORTED, the message is the reason for people. */
 struct error *loop_analyse(const struct iteration *iteration, struct loop *ret);
 
-/* The expression with every induction variable as a function of the leaf K. */
+/* The expression with every induction variable as a function of the leaf K, and state as a
+ * leaf CELL_ACC. */
 ir_ref loop_close(struct loop *loop, ir_ref ref);
 
 /* A sum of atoms: base + k * step, mod 2^width. */
@@ -99,11 +103,13 @@ bool loop_linear(struct loop *loop, ir_ref ref, struct loop_linear *ret);
 /* Does ref depend on a leaf of this kind (and number, unless ~0)? */
 bool loop_depends(const struct loop *loop, ir_ref ref, enum ir_op leaf, uint64_t imm);
 
+/* Does ref depend on memory or on what iterations before this one made? */
+bool loop_is_data(const struct loop *loop, ir_ref ref);
+
 /* Taken in no iteration or in all: says nothing about K or memory. */
 static inline bool loop_is_settled(const struct loop *loop, ir_ref closed)
 {
-	return !loop_depends(loop, closed, IR_LOAD, ~0ull) &&
-	       !loop_depends(loop, closed, IR_INIT, CELL_K) &&
+	return !loop_is_data(loop, closed) && !loop_depends(loop, closed, IR_INIT, CELL_K) &&
 	       !loop_depends(loop, closed, IR_OPAQUE, ~0ull);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "learn/loop.h"
+#include "learn/translate.h"
 
 /* Leaves that somebody needs, found backwards from memory, exits and other live cells. */
 struct live {
@@ -322,6 +323,24 @@ static const char *opaque_reason(const struct loop *loop, ir_ref ref)
 	return NULL;
 }
 
+static struct error *add_reduction(struct loop *loop, unsigned c,
+				   const struct loop_reduction *reduction)
+{
+	if (loop->n_reductions == LOOP_REDUCTIONS_MAX)
+		return error_create(ERR_LIMIT, "too many accumulators");
+	loop->cells[c].class = LOOP_REDUCTION;
+	loop->cells[c].reduction = loop->n_reductions;
+	loop->reductions[loop->n_reductions++] = *reduction;
+	return NULL;
+}
+
+/* In order, whatever a pass makes of a register is what the next one finds. */
+static bool can_be_state(const struct loop *loop, unsigned c)
+{
+	return loop->serial && translate_guest_reg(c) >= 0 &&
+	       !loop_depends(loop, loop->iteration->cells[c], IR_OPAQUE, ~0ull);
+}
+
 static struct error *classify(struct loop *loop, const struct live *live, unsigned c)
 {
 	struct loop_cell *cell = &loop->cells[c];
@@ -337,14 +356,15 @@ static struct error *classify(struct loop *loop, const struct live *live, unsign
 	}
 	if (match_iv(loop->ir, next, c, cell))
 		return NULL;
-	if (match_reduction(loop, next, c, &reduction) && !used_elsewhere(loop, live, c)) {
-		if (loop->n_reductions == LOOP_REDUCTIONS_MAX)
-			return error_create(ERR_LIMIT, "too many accumulators");
-		cell->class = LOOP_REDUCTION;
-		cell->reduction = loop->n_reductions;
-		loop->reductions[loop->n_reductions++] = reduction;
-		return NULL;
+	if (can_be_state(loop, c)) {
+		reduction = (struct loop_reduction){
+			.cell = c, .state = true, .width = 64, .value = next
+		};
+		return add_reduction(loop, c, &reduction);
 	}
+	if (!loop->serial && match_reduction(loop, next, c, &reduction) &&
+	    !used_elsewhere(loop, live, c))
+		return add_reduction(loop, c, &reduction);
 	if (!live->inside[c]) {
 		cell->class = LOOP_CARRIED;
 		loop->any_carried = true;
@@ -357,8 +377,10 @@ static struct error *classify(struct loop *loop, const struct live *live, unsign
 			    why_serial(loop, next, c));
 }
 
-/* One pass must set a carried cell, whatever stale cells held. */
-static struct error *check_carried(struct loop *loop, unsigned c)
+/* One pass must set a carried cell, and contribute to an accumulator, whatever stale cells
+ * held.
+ */
+static struct error *check_fresh(struct loop *loop, unsigned c)
 {
 	for (unsigned d = 0; d < CELLS; d++)
 		if (loop_class_is_stale(loop->cells[d].class) &&
@@ -379,8 +401,9 @@ struct error *loop_classify_cells(struct loop *loop)
 	for (unsigned c = 0; c < CELLS; c++)
 		TRY(classify(loop, &live, c));
 	for (unsigned c = 0; c < CELLS; c++)
-		if (loop->cells[c].class == LOOP_CARRIED)
-			TRY(check_carried(loop, c));
+		if (loop->cells[c].class == LOOP_CARRIED ||
+		    loop->cells[c].class == LOOP_REDUCTION)
+			TRY(check_fresh(loop, c));
 	for (unsigned i = 0; i < loop->n_reductions; i++)
 		loop->reductions[i].value = loop_close(loop, loop->reductions[i].value);
 	for (unsigned i = 0; i < loop->n_reductions; i++) {

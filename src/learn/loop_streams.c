@@ -67,6 +67,55 @@ struct table {
 	uint64_t constant, last; /* largest index */
 };
 
+enum { BOUND_DEPTH = 12 };
+
+/* No smaller than ref can be, as an unsigned number. */
+static uint64_t upper_bound(const struct ir *ir, ir_ref ref, unsigned depth)
+{
+	const struct ir_node *node = ir_get(ir, ref);
+	uint64_t most = ir_mask(node->width), a = most, b = most;
+	if (node->op == IR_CONST)
+		return node->imm;
+	if (node->lane || depth == 0)
+		return most;
+	if (ir_arity(node->op) > 0)
+		a = upper_bound(ir, node->args[0], depth - 1);
+	if (ir_arity(node->op) > 1)
+		b = upper_bound(ir, node->args[1], depth - 1);
+	switch (node->op) {
+	case IR_ZEXT:
+		return a;
+	case IR_SEXT:
+		return a <= ir_mask(ir_width(ir, node->args[0]) - 1u) ? a : most;
+	case IR_EXTRACT:
+		return a >> node->imm < most ? a >> node->imm : most;
+	case IR_AND:
+		return a < b ? a : b;
+	case IR_OR:
+	case IR_XOR:
+		return a | b ? UINT64_MAX >> __builtin_clzll(a | b) : 0;
+	case IR_ADD:
+		return a <= most - b ? a + b : most;
+	case IR_MUL:
+		return a && b > most / a ? most : a * b;
+	default:
+		return most;
+	}
+}
+
+/* zext(x + y), the sum staying below the narrow width. */
+static bool is_wide_sum(const struct ir *ir, const struct ir_node *node)
+{
+	if (node->op != IR_ZEXT)
+		return false;
+	const struct ir_node *sum = ir_get(ir, node->args[0]);
+	if (sum->op != IR_ADD || sum->lane)
+		return false;
+	uint64_t a = upper_bound(ir, sum->args[0], BOUND_DEPTH);
+	uint64_t b = upper_bound(ir, sum->args[1], BOUND_DEPTH);
+	return a <= ir_mask(sum->width) - b;
+}
+
 static bool table_collect(struct loop *loop, struct table *table, ir_ref ref, uint64_t factor)
 {
 	struct ir *ir = loop->ir;
@@ -81,37 +130,67 @@ static bool table_collect(struct loop *loop, struct table *table, ir_ref ref, ui
 		       table_collect(loop, table, node.args[1], factor);
 	if (node.op == IR_MUL && !node.lane && ir_is_const(ir, node.args[1], &value))
 		return table_collect(loop, table, node.args[0], factor * value);
-	bool moving = loop_depends(loop, ref, IR_LOAD, ~0ull) ||
-		      loop_depends(loop, ref, IR_INIT, CELL_K);
+	if (is_wide_sum(ir, &node)) {
+		struct ir_node sum = *ir_get(ir, node.args[0]);
+		return table_collect(loop, table, ir_zext(ir, 64, sum.args[0]), factor) &&
+		       table_collect(loop, table, ir_zext(ir, 64, sum.args[1]), factor);
+	}
+	bool moving = loop_is_data(loop, ref) || loop_depends(loop, ref, IR_INIT, CELL_K);
 	ir_ref term = ir_binary(ir, IR_MUL, ref, ir_const(ir, 64, factor));
 	ir_ref *into = moving ? &table->index : &table->base;
 	*into = *into == IR_NONE ? term : ir_binary(ir, IR_ADD, *into, term);
 	if (!moving)
 		return true;
-	if (node.op != IR_ZEXT || ir_width(ir, node.args[0]) > 16 || factor > 64)
+	uint64_t most = upper_bound(ir, ref, BOUND_DEPTH);
+	if (most > 0xffff || factor > 64)
 		return false;
-	table->last += ir_mask(ir_width(ir, node.args[0])) * factor;
+	table->last += most * factor;
 	return table->last <= 1 << 22;
+}
+
+/* Tables that lie together (the parts of a sliced checksum's) are one; `at` may lie before what
+ * the stream has been so far. */
+static void join_table(struct loop *loop, unsigned number, int64_t at, ir_ref base, int32_t end,
+		       struct loop_access *access)
+{
+	struct loop_stream *stream = &loop->streams[number];
+	if (at < 0) {
+		stream->base = base;
+		stream->high -= (int32_t)at;
+		for (unsigned i = 0; i < loop->n_accesses; i++)
+			if (loop->accesses[i].stream == number)
+				loop->accesses[i].offset -= (int32_t)at;
+		at = 0;
+	}
+	access->stream = number;
+	access->offset = (int32_t)at;
+	if (access->offset + end > stream->high)
+		stream->high = access->offset + end;
 }
 
 static struct error *add_table(struct loop *loop, ir_ref address, unsigned bits,
 			       struct loop_access *access)
 {
 	struct table table = { 0 };
+	struct ir *ir = loop->ir;
 	if (!table_collect(loop, &table, address, 1) || table.index == IR_NONE)
 		return error_create(ERR_UNSUPPORTED, "reads at an address that is data");
-	ir_ref constant = ir_const(loop->ir, 64, table.constant);
+	ir_ref zero = ir_const(ir, 64, 0), rest = table.base == IR_NONE ? zero : table.base;
 	struct loop_stream fresh = { .region = true, .reads = true };
-	fresh.base = table.base == IR_NONE ? constant
-					   : ir_binary(loop->ir, IR_ADD, table.base, constant);
+	fresh.base = ir_binary(ir, IR_ADD, rest, ir_const(ir, 64, table.constant));
 	fresh.high = (int32_t)(table.last + bits / 8);
 	access->index = table.index;
 	for (unsigned i = 0; i < loop->n_streams; i++) {
-		if (!loop->streams[i].region || loop->streams[i].base != fresh.base)
+		const struct loop_stream *stream = &loop->streams[i];
+		uint64_t origin;
+		ir_ref base = split_offset(loop, stream->base, &origin);
+		if (ir_is_const(ir, base, &origin))
+			base = zero;
+		int64_t at = (int64_t)(table.constant - origin);
+		if (!stream->region || base != rest || at < -WINDOW_MAX * 2 ||
+		    at > stream->high + WINDOW_MAX * 2)
 			continue;
-		if (fresh.high > loop->streams[i].high)
-			loop->streams[i].high = fresh.high;
-		access->stream = i;
+		join_table(loop, i, at, fresh.base, fresh.high, access);
 		return NULL;
 	}
 	return add_stream(loop, &fresh, &access->stream);
@@ -293,11 +372,53 @@ static struct error *require_clean_tops(struct loop *loop)
 	return NULL;
 }
 
+static bool must_be_apart(const struct loop *loop, unsigned i, unsigned j)
+{
+	return loop->streams[i].writes && i != j && !(loop->streams[j].writes && j < i);
+}
+
+/* Where nothing counts, two streams that walk side by side may go on until the lower one
+ * reaches where the other has started. */
+static void limit_by_distance(struct loop *loop, const struct loop_stream *a,
+			      const struct loop_stream *b)
+{
+	struct ir *ir = loop->ir;
+	if (a->region || b->region || a->stride != b->stride || a->stride == 0)
+		return;
+	uint64_t size = (uint64_t)(a->stride < 0 ? -a->stride : a->stride);
+	ir_ref start[2], window[2];
+	for (unsigned i = 0; i < 2; i++) {
+		const struct loop_stream *s = i ? b : a;
+		start[i] = ir_binary(ir, IR_ADD, s->base,
+				     ir_const(ir, 64, (uint64_t)(int64_t)s->low));
+		window[i] = ir_const(ir, 64, (uint64_t)((int64_t)s->high - s->low));
+	}
+	/* b before a, then a before b */
+	ir_ref most = ir_const(ir, 64, 0);
+	for (unsigned first = 0; first < 2; first++) {
+		unsigned low = !first;
+		ir_ref room = ir_binary(ir, IR_SUB, start[first], start[low]);
+		ir_ref fits = ir_not(ir, ir_binary(ir, IR_LTU, room, window[low]));
+		ir_ref is_low = ir_binary(ir, IR_LTU, start[low], start[first]);
+		ir_ref steps = ir_binary(ir, IR_SUB, room, window[low]);
+		if (size > 1)
+			steps = ir_binary(ir, IR_UDIV, steps, ir_const(ir, 64, size));
+		steps = ir_binary(ir, IR_ADD, steps, ir_const(ir, 64, 1));
+		most = ir_ite(ir, ir_binary(ir, IR_AND, fits, is_low), steps, most);
+	}
+	loop_limit_trip(loop, most);
+}
+
 struct error *loop_make_guards(struct loop *loop)
 {
 	struct extent extents[LOOP_STREAMS_MAX];
-	TRY(check_collisions(loop));
+	if (!loop->serial)
+		TRY(check_collisions(loop));
 	limit_by_stride(loop);
+	for (unsigned i = 0; !loop->counted && i < loop->n_streams; i++)
+		for (unsigned j = 0; j < loop->n_streams; j++)
+			if (must_be_apart(loop, i, j))
+				limit_by_distance(loop, &loop->streams[i], &loop->streams[j]);
 	TRY(require_clean_tops(loop));
 	ir_ref two = ir_const(loop->ir, 64, 2);
 	TRY(loop_add_guard(loop, ir_not(loop->ir, ir_binary(loop->ir, IR_LTU, loop->trip, two)),
@@ -314,8 +435,7 @@ struct error *loop_make_guards(struct loop *loop)
 	}
 	for (unsigned i = 0; any_store && i < loop->n_streams; i++)
 		for (unsigned j = 0; j < loop->n_streams; j++)
-			if (loop->streams[i].writes && i != j &&
-			    !(loop->streams[j].writes && j < i))
+			if (must_be_apart(loop, i, j))
 				TRY(keep_apart(loop, &extents[i], &extents[j]));
 	return NULL;
 }

@@ -158,10 +158,10 @@ static struct error *bound_by_exit(struct loop *loop, ir_ref condition, bool inv
 {
 	const struct ir_node node = *ir_get(loop->ir, condition);
 	*done_ret = false;
-	if (loop_depends(loop, condition, IR_LOAD, ~0ull) && node.op != IR_AND &&
-	    node.op != IR_OR && node.op != IR_XOR)
+	bool data = loop_is_data(loop, condition);
+	if (data && node.op != IR_AND && node.op != IR_OR && node.op != IR_XOR)
 		return NULL;
-	if (!loop_depends(loop, condition, IR_LOAD, ~0ull) && !depends_on_k(loop, condition)) {
+	if (!data && !depends_on_k(loop, condition)) {
 		*done_ret = true;
 		return loop_add_guard(loop, inverted ? condition : ir_not(loop->ir, condition),
 				      LOOP_SHAPE);
@@ -206,6 +206,24 @@ static struct error *care_for_carried(struct loop *loop)
 	return NULL;
 }
 
+/* The iteration that leaves is the guest's: nothing of it may be done. In order that is a
+ * condition on its stores, and accumulators are not folded then. */
+static struct error *mind_search(struct loop *loop)
+{
+	if (loop->n_reductions && !loop->serial)
+		return error_create(ERR_UNSUPPORTED, "searches and accumulates in one loop");
+	for (unsigned i = 0; i < loop->n_accesses; i++) {
+		struct loop_access *access = &loop->accesses[i];
+		if (!loop->iteration->events.items[access->event].store)
+			continue;
+		if (!loop->serial)
+			return error_create(ERR_UNSUPPORTED, "searches and stores in one loop");
+		access->condition =
+			binary(loop, IR_AND, access->condition, ir_not(loop->ir, loop->search));
+	}
+	return NULL;
+}
+
 static struct error *bound_or_search(struct loop *loop)
 {
 	const struct iteration *iteration = loop->iteration;
@@ -228,13 +246,8 @@ static struct error *bound_or_search(struct loop *loop)
 	if (loop_depends(loop, search, IR_OPAQUE, ~0ull))
 		return error_create(ERR_UNSUPPORTED,
 				    "an exit depends on an instruction without a meaning here");
-	if (loop->n_reductions)
-		return error_create(ERR_UNSUPPORTED, "searches and accumulates in one loop");
-	for (unsigned i = 0; i < loop->n_accesses; i++)
-		if (iteration->events.items[loop->accesses[i].event].store)
-			return error_create(ERR_UNSUPPORTED, "searches and stores in one loop");
 	loop->search = search;
-	return NULL;
+	return mind_search(loop);
 }
 
 struct error *loop_find_trip(struct loop *loop)

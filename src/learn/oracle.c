@@ -210,7 +210,10 @@ static uint64_t odd_value(uint64_t *random)
 					0x8000000000000000,
 					~0ull };
 	uint64_t pick = oracle_random(random);
-	return pick % 3 ? oracle_random(random) : odd[pick / 3 % (sizeof(odd) / sizeof(*odd))];
+	if (pick % 3 == 0)
+		return odd[pick / 3 % (sizeof(odd) / sizeof(*odd))];
+	/* of every magnitude: what grows until it leaves has some way to go */
+	return oracle_random(random) >> (pick % 3 == 1 ? pick / 3 % 64 : 0);
 }
 
 static void fill(struct oracle *o, uint8_t *bytes, size_t count)

@@ -1,7 +1,8 @@
 /* Steps of the proof (docs/learning.md has the argument):
  * 1. From any state that the closed forms describe, one iteration of the code leads to the
  * state that they describe next: counters step, accumulators fold what the microcode
- * contributes, memory changes as the microcode changes it, everything else stays.
+ * contributes, memory changes as the microcode changes it, everything else stays. Before an
+ * iteration at which the kernel stops, memory is as it was.
  * 2. The guard's microcode implies that closed forms describe the entry, that no exit is taken
  *    below the trip count, that no address wraps, that iterations keep out of each other's way.
  * 3. The finish section gives every changed register its closed form or its accumulator.
@@ -72,6 +73,9 @@ static Z3_ast plain_leaf(void *user, const struct ir_node *node)
 		return p->flags;
 	if (node->op == IR_INIT && node->imm < CELLS)
 		return p->entry[node->imm];
+	if (node->op == IR_INIT && node->imm >= CELL_ACC &&
+	    node->imm - CELL_ACC < p->loop->n_reductions)
+		return p->acc[node->imm - CELL_ACC];
 	for (unsigned i = 0; node->op == IR_LOAD && i < p->loop->n_accesses; i++) {
 		const struct loop_access *access = &p->loop->accesses[i];
 		if (access->event == node->imm && access->index == IR_NONE)
@@ -135,20 +139,22 @@ static void check_accumulator(struct prover *p, unsigned c)
 	unsigned number = p->loop->cells[c].reduction;
 	const struct loop_reduction *r = &p->loop->reductions[number];
 	const struct mcode_reduction *m = &p->kernel->reductions[number];
-	enum ir_op op;
+	enum ir_op op = IR_ADD;
 	char name[64];
 	unsigned lane = mcode_width_bits(m->width_code);
-	if (number >= p->kernel->n_reductions || !bv_mcode_op(m->op, &op) ||
+	bool moves = p->kernel->serial && m->op == MCODE_MOV && !m->packed;
+	if (number >= p->kernel->n_reductions || (!moves && !bv_mcode_op(m->op, &op)) ||
 	    (m->packed ? r->width != 64 : lane != r->width)) {
 		prover_check(p, "the accumulators agree", NULL, Z3_mk_false(z));
 		return;
 	}
 	Z3_ast value = bv_resize(z, p->body[m->value_slot], r->width);
-	Z3_ast folded = m->packed ? bv_lanes(z, op, lane, p->acc[number], value)
-				  : bv_op(z, op, p->acc[number], value);
+	Z3_ast folded = moves	    ? value
+			: m->packed ? bv_lanes(z, op, lane, p->acc[number], value)
+				    : bv_op(z, op, p->acc[number], value);
 	Z3_ast next = bv_ir_encode(&p->raw_terms, p->raw->cells[c]);
 	snprintf(name, sizeof(name), "%s folds what the microcode contributes", cell_name(c));
-	prover_check(p, name, p->again, Z3_mk_eq(z, next, bv_resize(z, folded, 64)));
+	prover_check(p, name, p->done, Z3_mk_eq(z, next, bv_resize(z, folded, 64)));
 	snprintf(name, sizeof(name), "the accumulator of %s starts with it", cell_name(c));
 	Z3_ast start = bv_resize(z, bv_resize(z, p->entry[c], r->width), 64);
 	prover_check(p, name, NULL, Z3_mk_eq(z, p->setup[m->acc_slot], start));
@@ -174,7 +180,7 @@ static void check_registers(struct prover *p)
 		Z3_ast expected = moves ? closed_form(p, c, next_k) : p->entry[c];
 		snprintf(name, sizeof(name), moves ? "%s steps" : "%s stays", cell_name(c));
 		prover_check(
-			p, name, p->again,
+			p, name, p->done,
 			Z3_mk_eq(z, bv_ir_encode(&p->raw_terms, p->raw->cells[c]), expected));
 	}
 }
@@ -196,6 +202,14 @@ static void check_operator(struct prover *p, const struct mcode_reduction *m)
 		     Z3_mk_eq(z, bv_op(z, op, a, b), bv_op(z, op, b, a)));
 }
 
+Z3_ast prover_stops(struct prover *p)
+{
+	if (p->kernel->search_slot == MCODE_NO_SLOT)
+		return NULL;
+	Z3_ast flag = p->body[p->kernel->search_slot];
+	return Z3_mk_not(p->z, Z3_mk_eq(p->z, flag, bv_const(p->z, 64, 0)));
+}
+
 /* Exits that the search flag or the counted conditions do not announce cannot be taken. */
 static void check_exits(struct prover *p)
 {
@@ -210,9 +224,9 @@ static void check_exits(struct prover *p)
 				   Z3_mk_not(z, bv_ir_encode(&p->plain_terms, closed)) };
 		premises = Z3_mk_and(z, 2, both);
 	}
-	if (p->kernel->search_slot != MCODE_NO_SLOT) {
-		Z3_ast quiet = Z3_mk_eq(z, p->body[p->kernel->search_slot], bv_const(z, 64, 0));
-		Z3_ast both[2] = { premises, quiet };
+	Z3_ast stops = prover_stops(p);
+	if (stops) {
+		Z3_ast both[2] = { premises, Z3_mk_not(z, stops) };
 		premises = Z3_mk_and(z, 2, both);
 	}
 	prover_check(p, "no other exit is taken", premises, p->again);
@@ -356,9 +370,17 @@ static struct error *prove_steps(struct prover *p)
 	TRY(prove_memory_body(p));
 	TRY(prove_memory_raw(p));
 	p->again = bv_ir_encode(&p->raw_terms, p->raw->again);
+	p->done = p->again;
+	Z3_ast stops = prover_stops(p);
+	if (stops) {
+		Z3_ast both[2] = { p->again, Z3_mk_not(p->z, stops) };
+		p->done = Z3_mk_and(p->z, 2, both);
+	}
 	prove_memory_equal(p);
+	prove_memory_untouched(p);
+	prove_lookups(p);
 	check_registers(p);
-	for (uint32_t i = 0; i < p->kernel->n_reductions; i++)
+	for (uint32_t i = 0; i < p->kernel->n_reductions && !p->kernel->serial; i++)
 		check_operator(p, &p->kernel->reductions[i]);
 	if (p->kernel->n_reductions != p->loop->n_reductions)
 		prover_check(p, "the accumulators agree", NULL, Z3_mk_false(p->z));

@@ -38,6 +38,7 @@ struct prover {
 	struct bv_ir raw_terms, plain_terms; /* of raw->ir, and of loop->ir in closed form */
 	Z3_ast loads[4096]; /* terms of raw loads, by event */
 	Z3_ast again; /* the raw iteration stays in the loop */
+	Z3_ast done; /* and the kernel does it: it does not stop before */
 	VEC(struct prove_byte) bytes;
 	VEC(struct prove_table_use) uses;
 	bool out_of_memory;
@@ -64,6 +65,9 @@ unsigned prover_cell_of(unsigned guest);
 struct error *prove_memory_body(struct prover *p);
 struct error *prove_memory_raw(struct prover *p);
 void prove_memory_equal(struct prover *p);
+void prove_lookups(struct prover *p);
+void prove_memory_untouched(struct prover *p);
+Z3_ast prover_stops(struct prover *p); /* the kernel ends before this iteration; or NULL */
 Z3_ast prover_first_bytes(struct prover *p, unsigned stream, Z3_ast index, int64_t offset,
 			  unsigned bits);
 

@@ -211,7 +211,7 @@ void prove_apart(struct prover *p)
 		error_destroy(err);
 		check_ints(p, "the body's loads and stores", NULL, Z3_mk_false(p->z), false);
 	}
-	for (size_t a = 0; a < touches.list.count; a++)
+	for (size_t a = 0; a < touches.list.count && !p->kernel->serial; a++)
 		for (size_t b = 0; touches.list.items[a].store && b < touches.list.count; b++)
 			if (touches.list.items[a].stream == touches.list.items[b].stream &&
 			    !seen_before(&touches, a, b))

@@ -99,6 +99,10 @@ struct error *prove_memory_body(struct prover *p)
 	bv_mcode_init(m, p->z, p->kernel);
 	for (unsigned i = 0; i < MCODE_SLOTS; i++)
 		m->slots[i] = p->setup[i];
+	for (uint32_t i = 0; p->kernel->serial && i < p->loop->n_reductions; i++)
+		if (i < p->kernel->n_reductions)
+			m->slots[p->kernel->reductions[i].acc_slot] =
+				bv_resize(p->z, p->acc[i], 64);
 	m->load = body_load;
 	m->store = body_store;
 	m->user = p;
@@ -107,6 +111,27 @@ struct error *prove_memory_body(struct prover *p)
 		p->body[i] = m->slots[i];
 	free(m);
 	return err;
+}
+
+/* Executors end before an iteration that looks up what is outside its table. */
+void prove_lookups(struct prover *p)
+{
+	Z3_context z = p->z;
+	for (size_t i = 0; i < p->uses.count; i++) {
+		const struct prove_table_use *use = &p->uses.items[i];
+		const struct mcode_stream *s = &p->kernel->streams[use->stream];
+		bool table = s->flags & MCODE_STREAM_REGION;
+		Z3_ast length = table ? p->setup[s->length_slot]
+				      : bv_const(z, 64, (uint64_t)(s->high - (int64_t)s->low));
+		Z3_ast at = Z3_mk_bvadd(z, use->index,
+					bv_const(z, 64, (uint64_t)(use->offset - s->low)));
+		Z3_ast bytes = bv_const(z, 64, use->bits / 8);
+		Z3_ast inside[2] = { Z3_mk_bvule(z, bytes, length),
+				     Z3_mk_bvule(z, at, Z3_mk_bvsub(z, length, bytes)) };
+		char name[64];
+		snprintf(name, sizeof(name), "lookup %zu is in table %u", i, use->stream);
+		prover_check(p, name, NULL, Z3_mk_and(z, 2, inside));
+	}
 }
 
 /* base + stride k of a stream, as bits. */
@@ -277,6 +302,22 @@ void prove_memory_equal(struct prover *p)
 		char name[64];
 		snprintf(name, sizeof(name), "memory of stream %u up to %lld", last->stream,
 			 (long long)last->offset);
-		prover_check(p, name, p->again, Z3_mk_eq(p->z, x86, mcode));
+		prover_check(p, name, p->done, Z3_mk_eq(p->z, x86, mcode));
+	}
+}
+
+/* What the kernel does not count as done, the guest does again from the start. */
+void prove_memory_untouched(struct prover *p)
+{
+	Z3_ast stops = prover_stops(p);
+	for (size_t i = 0; stops && i < p->bytes.count; i++) {
+		const struct prove_byte *byte = &p->bytes.items[i];
+		Z3_ast first = bv_var(p->z, 8, "m", i);
+		if (Z3_is_eq_ast(p->z, byte->mcode, first))
+			continue;
+		char name[64];
+		snprintf(name, sizeof(name), "stream %u at %lld is left alone when it stops",
+			 byte->stream, (long long)byte->offset);
+		prover_check(p, name, stops, Z3_mk_eq(p->z, byte->mcode, first));
 	}
 }

@@ -119,10 +119,9 @@ static struct error *leaf(void *user, struct emit *emit, ir_ref ref, unsigned rd
 		TRY(emit_value(emit, access->index, &index));
 		insn.op = MCODE_LDX;
 		insn.rs2 = (uint8_t)index;
-	} else if (access->offset != 0) {
-		insn.has_imm = true;
-		insn.imm = (uint64_t)(int64_t)access->offset;
 	}
+	insn.has_imm = access->offset != 0;
+	insn.imm = (uint64_t)(int64_t)access->offset;
 	TRY(emit_insn(emit, &insn));
 	if (access->index != IR_NONE)
 		emit_done(emit, access->index);
@@ -403,9 +402,11 @@ static struct error *add_streams(struct build *build)
 	return NULL;
 }
 
-static uint8_t reduction_op(enum ir_op op)
+static uint8_t reduction_op(const struct loop_reduction *reduction)
 {
-	switch (op) {
+	if (reduction->state)
+		return MCODE_MOV;
+	switch (reduction->op) {
 	case IR_ADD:
 		return MCODE_ADD;
 	case IR_AND:
@@ -432,7 +433,7 @@ static struct error *add_reductions(struct build *build)
 	for (unsigned i = 0; i < loop->n_reductions; i++) {
 		const struct loop_reduction *from = &loop->reductions[i];
 		struct mcode_reduction *to = &kernel->reductions[kernel->n_reductions++];
-		to->op = reduction_op(from->op);
+		to->op = reduction_op(from);
 		to->width_code =
 			(uint8_t)mcode_width_code(from->lane ? from->lane : from->width);
 		to->packed = from->lane != 0;
@@ -564,6 +565,7 @@ struct error *translate_loop(struct loop *loop, const char *name, struct mcode_k
 		build->input_slot[i] = -1;
 	kernel->n_slots = 0;
 	kernel->search_slot = MCODE_NO_SLOT;
+	kernel->serial = loop->serial;
 	snprintf(kernel->name, sizeof(kernel->name), "%s", name);
 	TRY(translate_all(build));
 	if (ir_failed(loop->ir))

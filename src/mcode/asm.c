@@ -400,6 +400,14 @@ static struct error *parse_number(struct assembler *as, uint32_t *ret)
 	return NULL;
 }
 
+static struct error *parse_serial(struct assembler *as)
+{
+	if (as->n_words != 1)
+		return bad_line(as, "words after .serial");
+	as->kernel->serial = true;
+	return NULL;
+}
+
 static struct error *parse_slot_line(struct assembler *as, uint16_t *ret)
 {
 	if (as->n_words != 2 || !word_slot(as->words[1], ret))
@@ -454,6 +462,8 @@ static struct error *parse_directive(struct assembler *as)
 		return parse_slot_line(as, &kernel->trip_slot);
 	if (word_is(first, ".search"))
 		return parse_slot_line(as, &kernel->search_slot);
+	if (word_is(first, ".serial"))
+		return parse_serial(as);
 	if (word_is(first, ".input"))
 		return parse_binding(as, as->words[2], as->words[1], kernel->inputs,
 				     &kernel->n_inputs, MCODE_MAX_INPUTS);

@@ -1,10 +1,10 @@
 /* Layout in pixels (each a little-endian 32-bit word, R its low byte):
  *
  *   0 magic "GBX1"   1 pixels in all   2 n_slots | trip_slot << 16   3 fuel
- *   4 search_slot | n_inputs << 16 | n_exits << 24    5 n_streams | n_reductions << 8
- *   6 .. 9 pixels of guard, setup, body, finish       10 .. 25 name, NUL-padded
- *   26 ..  inputs (1 each: guest | slot << 16), exits (1 each), streams (6 each),
- *          reductions (2 each), then the sections one after another. */
+ *   4 search_slot | n_inputs << 16 | n_exits << 24    5 n_streams | n_reductions << 8 | serial
+ * << 16 6 .. 9 pixels of guard, setup, body, finish       10 .. 25 name, NUL-padded 26 ..
+ * inputs (1 each: guest | slot << 16), exits (1 each), streams (6 each), reductions (2 each),
+ * then the sections one after another. */
 #include "mcode/image.h"
 
 #include <png.h>
@@ -63,7 +63,8 @@ struct error *mcode_pack(const struct mcode_kernel *kernel, uint32_t **pixels_re
 	pixels[2] = kernel->n_slots | (uint32_t)kernel->trip_slot << 16;
 	pixels[3] = kernel->fuel;
 	pixels[4] = kernel->search_slot | kernel->n_inputs << 16 | kernel->n_exits << 24;
-	pixels[5] = kernel->n_streams | kernel->n_reductions << 8;
+	pixels[5] =
+		kernel->n_streams | kernel->n_reductions << 8 | (uint32_t)kernel->serial << 16;
 	for (int s = 0; s < MCODE_SECTIONS; s++)
 		pixels[6 + s] = kernel->code[s].count;
 	memcpy(&pixels[10], kernel->name, strlen(kernel->name));
@@ -97,7 +98,8 @@ static struct error *get_header(const uint32_t *pixels, uint32_t count,
 	kernel->n_exits = pixels[4] >> 24;
 	kernel->n_streams = pixels[5] & 0xff;
 	kernel->n_reductions = pixels[5] >> 8 & 0xff;
-	if (pixels[5] >> 16)
+	kernel->serial = pixels[5] >> 16 & 1;
+	if (pixels[5] >> 17)
 		return bad("header");
 	if (kernel->n_inputs > MCODE_MAX_INPUTS || kernel->n_exits > MCODE_MAX_EXITS ||
 	    kernel->n_streams > MCODE_MAX_STREAMS ||

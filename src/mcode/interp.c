@@ -197,9 +197,19 @@ static void fold_reductions(const struct mcode_kernel *kernel, uint64_t *slots,
 {
 	for (uint32_t i = 0; i < kernel->n_reductions; i++) {
 		const struct mcode_reduction *red = &kernel->reductions[i];
-		slots[red->acc_slot] =
-			mcode_alu(red->op, red->width_code, red->packed, slots[red->acc_slot],
-				  lane_slots[red->value_slot], 0);
+		uint64_t acc = slots[red->acc_slot], value = lane_slots[red->value_slot];
+		slots[red->acc_slot] = mcode_alu(red->op, red->width_code, red->packed,
+						 red->op == MCODE_MOV ? value : acc, value, 0);
+	}
+}
+
+/* What the body finds in a serial kernel: the accumulators as the last iteration left them. */
+static void show_accumulators(const struct mcode_kernel *kernel, const uint64_t *slots,
+			      uint64_t *lane_slots)
+{
+	for (uint32_t i = 0; kernel->serial && i < kernel->n_reductions; i++) {
+		unsigned slot = kernel->reductions[i].acc_slot;
+		lane_slots[slot] = slots[slot];
 	}
 }
 
@@ -217,6 +227,7 @@ uint64_t mcode_interp_iterate(struct mcode_interp *interp, uint64_t *slots,
 			.kernel = kernel, .views = views, .slots = lane_slots, .k = k0 + done
 		};
 		memcpy(lane_slots, invariants, kernel->n_slots * sizeof(*slots));
+		show_accumulators(kernel, slots, lane_slots);
 		lane.regs[0] = lane.k;
 		lane_run(&lane, &interp->code[MCODE_BODY]);
 		fault = lane.fault;

@@ -10,7 +10,9 @@
  * 4. run() = setup, loop over k, reductions in variables of their own width, finish. Streams
  * are restrict pointers: the guard has established that they do not meet.
  * 5. A search runs in blocks of SEARCH_BLOCK: a vectorised pass asks whether any iteration of
- *    the block hits, a scalar pass finds the first one. */
+ *    the block hits, a scalar pass finds the first one.
+ * 6. A serial kernel shows the body its accumulators under their slots' names, and gives all
+ *    of them their next values at once. */
 #include "mcode/native.h"
 
 #include <errno.h>
@@ -185,9 +187,12 @@ static void emit_plan_stream(struct emitter *em, uint32_t i)
 			stream->stride);
 	if (stream->flags & MCODE_STREAM_REGION)
 		fprintf(em->to,
-			"\tif (v[%u] > 4096 || !v[%u])\n\t\treturn GB_PLAN_SHAPE;\n"
+			"\tif (v[%u] > %u || !v[%u])\n\t\treturn GB_PLAN_SHAPE;\n"
 			"\tout->stream[%u].width = (u32)v[%u];\n",
-			stream->length_slot, stream->length_slot, i, stream->length_slot);
+			stream->length_slot,
+			stream->flags & MCODE_STREAM_WRITE ? GB_KERNEL_MAX_WIDTH
+							   : GB_KERNEL_MAX_TABLE,
+			stream->length_slot, i, stream->length_slot);
 	else
 		fprintf(em->to, "\tout->stream[%u].width = %d;\n", i,
 			stream->high - stream->low);
@@ -230,27 +235,43 @@ static void emit_reductions_begin(struct emitter *em)
 	}
 }
 
+/* Rule 6. */
+static void emit_accumulators_shown(struct emitter *em)
+{
+	for (uint32_t i = 0; em->kernel->serial && i < em->kernel->n_reductions; i++)
+		fprintf(em->to, "\tconst u64 v%u = a%u;\n", em->kernel->reductions[i].acc_slot,
+			i);
+}
+
 static void emit_reductions_step(struct emitter *em)
 {
 	char value[32], name[16];
 	for (uint32_t i = 0; i < em->kernel->n_reductions; i++) {
 		const struct mcode_reduction *red = &em->kernel->reductions[i];
+		unsigned width_code = red->packed ? MCODE_W64 : red->width_code;
 		native_lower(mcode_op_info(red->op)->name, name);
-		slot_at(em, red->value_slot, red->packed ? MCODE_W64 : red->width_code, value);
-		fprintf(em->to, "\ta%u = %s_%s%u(a%u, %s);\n", i, name, red->packed ? "p" : "",
-			native_bits_of(red->width_code), i, value);
+		slot_at(em, red->value_slot, width_code, value);
+		fprintf(em->to, "\tconst u%u b%u = ", native_bits_of(width_code), i);
+		if (red->op == MCODE_MOV)
+			fprintf(em->to, "%s;\n", value);
+		else
+			fprintf(em->to, "%s_%s%u(a%u, %s);\n", name, red->packed ? "p" : "",
+				native_bits_of(red->width_code), i, value);
 	}
+	for (uint32_t i = 0; i < em->kernel->n_reductions; i++)
+		fprintf(em->to, "\ta%u = b%u;\n", i, i);
 }
 
 /* for (; k < n; k++) { body } with what ends it early. */
 static void emit_loop(struct emitter *em)
 {
 	char hit[32];
-	if (!em->can_fault && !is_search(em->kernel))
+	if (!em->can_fault && !is_search(em->kernel) && !em->kernel->serial)
 		fprintf(em->to, "#pragma GCC ivdep\n");
 	fprintf(em->to, "\tfor (; k < n; k++) {\n");
 	if (em->can_fault)
 		fprintf(em->to, "\tu8 f = 0;\n");
+	emit_accumulators_shown(em);
 	emit_body(em);
 	if (em->can_fault)
 		fprintf(em->to, "\tif (f)\n\t\tbreak;\n");
@@ -305,7 +326,8 @@ static void emit_run(struct emitter *em)
 		fprintf(em->to, "\tu8 *restrict const s%u = host[%u] - (%dll);\n", i, i,
 			kernel->streams[i].low);
 	emit_reductions_begin(em);
-	if (is_search(kernel) && !section_has(&kernel->code[MCODE_BODY], insn_jumps))
+	if (is_search(kernel) && !kernel->serial &&
+	    !section_has(&kernel->code[MCODE_BODY], insn_jumps))
 		emit_search_blocks(em);
 	emit_loop(em);
 	for (uint32_t i = 0; i < kernel->n_reductions; i++)

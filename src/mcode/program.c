@@ -70,7 +70,7 @@ bool mcode_kernel_equal(const struct mcode_kernel *a, const struct mcode_kernel 
 	       a->n_exits == b->n_exits && a->n_streams == b->n_streams &&
 	       a->n_reductions == b->n_reductions && a->n_slots == b->n_slots &&
 	       a->fuel == b->fuel && a->trip_slot == b->trip_slot &&
-	       a->search_slot == b->search_slot &&
+	       a->search_slot == b->search_slot && a->serial == b->serial &&
 	       !memcmp(a->inputs, b->inputs, a->n_inputs * sizeof(a->inputs[0])) &&
 	       !memcmp(a->exits, b->exits, a->n_exits * sizeof(a->exits[0])) &&
 	       !memcmp(a->streams, b->streams, a->n_streams * sizeof(a->streams[0])) &&

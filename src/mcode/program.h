@@ -13,6 +13,10 @@
  *      registers = 0 except r0 = k; slots = the invariants; body runs; what it left in slots is
  *      seen by reductions and the search exit of this k only.
  *   5. Each reduction folds its contribution: slots[acc] = slots[acc] OP slots[value].
+ *      A serial kernel differs: k = 0, 1, .. strictly in order, and the body of k finds in the
+ *      accumulators' slots what k - 1 left there. There OP may be MOV: the value replaces the
+ *      accumulator, which is how state is carried on. All reductions of one k take their
+ *      values before any of them changes its accumulator.
  *   6. A search kernel ends at the smallest k whose body leaves slots[search_slot] != 0; that k
  *      does not count as done. The same holds for the smallest k that faults: its stores are
  *      done, those of later iterations are not (an executor that cannot promise this refuses
@@ -72,7 +76,8 @@ enum mcode_stream_flags {
 /* Memory at guest address slots[base_slot] + stride * k. Loads and stores of iteration k lie in
  * the window [low, high) bytes around it; LDX and STX in a stream are checked against the
  * window, in a region against [0, length). Under the guard no byte that a stream writes in
- * iteration i is touched in iteration j != i, nor through another stream in any iteration. */
+ * iteration i is touched in iteration j != i, nor through another stream in any iteration; in a
+ * serial kernel only the latter. */
 struct mcode_stream {
 	uint16_t base_slot;
 	uint16_t stride_slot; /* MCODE_NO_SLOT: the stride is the constant below */
@@ -83,7 +88,7 @@ struct mcode_stream {
 };
 
 struct mcode_reduction {
-	uint8_t op; /* ADD MUL AND OR XOR MINU MINS MAXU MAXS */
+	uint8_t op; /* ADD MUL AND OR XOR MINU MINS MAXU MAXS; MOV in a serial kernel */
 	uint8_t width_code; /* folded and zero-extended at this width, lane-wise if packed */
 	uint8_t packed;
 	uint8_t unused;
@@ -109,6 +114,7 @@ struct mcode_kernel {
 	uint32_t fuel; /* backward jumps that one run of a section may take */
 	uint16_t trip_slot; /* iterations the loop has, after setup */
 	uint16_t search_slot; /* MCODE_NO_SLOT: no early exit */
+	bool serial; /* iterations run in order, see 5 */
 };
 
 /* One instruction, decoded. */

@@ -366,6 +366,9 @@ struct error *mcode_spirv_make(const struct mcode_kernel *kernel, unsigned flags
 			       struct mcode_spirv_layout *layout_ret)
 {
 	struct maker *m;
+	if (kernel->serial)
+		return error_create(ERR_UNSUPPORTED,
+				    "its iterations need each other: no work for lanes");
 	TRY(error_alloc(1, sizeof(*m), &m));
 	m->kernel = kernel;
 	m->flags = flags;

@@ -123,6 +123,8 @@ static void print_header(const struct mcode_kernel *kernel, FILE *to)
 		fprintf(to, ".fuel %u\n", kernel->fuel);
 	if (kernel->search_slot != MCODE_NO_SLOT)
 		fprintf(to, ".search v%u\n", kernel->search_slot);
+	if (kernel->serial)
+		fprintf(to, ".serial\n");
 	for (uint32_t i = 0; i < kernel->n_inputs; i++) {
 		mcode_guest_reg_name(kernel->inputs[i].guest, name);
 		fprintf(to, ".input v%u %s\n", kernel->inputs[i].slot, name);

@@ -87,16 +87,28 @@ static struct error *check_streams(const struct mcode_kernel *kernel)
 		const char *problem = stream_problem(kernel, &kernel->streams[i]);
 		if (problem)
 			return error_create(ERR_BAD_DATA, "stream %u: %s", i, problem);
-		if (kernel->search_slot != MCODE_NO_SLOT &&
+		if (kernel->search_slot != MCODE_NO_SLOT && !kernel->serial &&
 		    kernel->streams[i].flags & MCODE_STREAM_WRITE)
-			return bad("a search kernel may not store");
+			return bad("a search kernel that is not serial may not store");
 	}
 	return NULL;
+}
+
+/* A body that moved a stream under itself would make addresses depend on the order of lanes. */
+static bool slot_places_a_stream(const struct mcode_kernel *kernel, unsigned slot)
+{
+	for (uint32_t i = 0; i < kernel->n_streams; i++)
+		if (slot == kernel->streams[i].base_slot ||
+		    slot == kernel->streams[i].stride_slot ||
+		    slot == kernel->streams[i].length_slot)
+			return true;
+	return false;
 }
 
 static bool op_reduces(unsigned op)
 {
 	switch (op) {
+	case MCODE_MOV:
 	case MCODE_ADD:
 	case MCODE_MUL:
 	case MCODE_AND:
@@ -115,14 +127,20 @@ static bool op_reduces(unsigned op)
 static struct error *check_reductions(const struct mcode_kernel *kernel)
 {
 	bool taken[MCODE_SLOTS] = { false };
-	if (kernel->n_reductions && kernel->search_slot != MCODE_NO_SLOT)
-		return bad("a search kernel may not reduce");
+	if (kernel->n_reductions && kernel->search_slot != MCODE_NO_SLOT && !kernel->serial)
+		return bad("a search kernel that is not serial may not reduce");
 	for (uint32_t i = 0; i < kernel->n_reductions; i++) {
 		const struct mcode_reduction *red = &kernel->reductions[i];
 		if (!op_reduces(red->op) || red->width_code > MCODE_W8 || red->packed > 1 ||
 		    red->unused || (red->packed && red->width_code == MCODE_W64) ||
 		    !slot_ok(kernel, red->acc_slot) || !slot_ok(kernel, red->value_slot))
 			return error_create(ERR_BAD_DATA, "reduction %u is malformed", i);
+		if (red->op == MCODE_MOV && (!kernel->serial || red->packed))
+			return error_create(
+				ERR_BAD_DATA,
+				"reduction %u carries state, in a kernel of any order", i);
+		if (kernel->serial && slot_places_a_stream(kernel, red->acc_slot))
+			return error_create(ERR_BAD_DATA, "reduction %u moves a stream", i);
 		if (taken[red->acc_slot])
 			return error_create(ERR_BAD_DATA, "reduction %u shares its accumulator",
 					    i);
@@ -151,17 +169,6 @@ static const char *access_problem(const struct mcode_kernel *kernel,
 	    offset + (int64_t)(mcode_width_bits(insn->width_code) / 8) > stream->high)
 		return "access outside the stream's window";
 	return NULL;
-}
-
-/* A body that moved a stream under itself would make addresses depend on the order of lanes. */
-static bool slot_places_a_stream(const struct mcode_kernel *kernel, unsigned slot)
-{
-	for (uint32_t i = 0; i < kernel->n_streams; i++)
-		if (slot == kernel->streams[i].base_slot ||
-		    slot == kernel->streams[i].stride_slot ||
-		    slot == kernel->streams[i].length_slot)
-			return true;
-	return false;
 }
 
 static const char *insn_in_kernel_problem(const struct mcode_kernel *kernel,

@@ -106,6 +106,9 @@ static void free_buffers(struct offload_gpu_kernel *kernel)
 struct error *offload_gpu_interpreter_load(struct offload_gpu_kernel *interpreter,
 					   const struct mcode_kernel *kernel)
 {
+	if (kernel->serial)
+		return error_create(ERR_UNSUPPORTED,
+				    "its iterations need each other: no work for lanes");
 	free_buffers(interpreter);
 	interpreter->kernel = kernel;
 	interpreter->layout.n_reductions = kernel->n_reductions;

@@ -57,6 +57,8 @@ static bool writes_all(const struct mcode_kernel *kernel, uint32_t s)
 
 bool pixel_kernel_suits(const struct mcode_kernel *kernel)
 {
+	if (kernel->serial)
+		return false;
 	for (uint32_t s = 0; s < kernel->n_streams; s++)
 		if ((kernel->streams[s].flags & MCODE_STREAM_WRITE) && !writes_all(kernel, s))
 			return false;

@@ -113,7 +113,8 @@ static struct error *prepare(struct service *s, const struct gb_kernel *slot,
 	TRY(library_load(s->library, id, &doc));
 	TRY(library_kernel(doc, &p->kernel));
 	if (!pixel_kernel_suits(p->kernel))
-		return error_create(ERR_UNSUPPORTED, "what it writes has gaps");
+		return error_create(ERR_UNSUPPORTED,
+				    "it is serial, or what it writes has gaps");
 	TRY(mcode_interp_create(p->kernel, &p->interp));
 	p->loads_first = pixel_kernel_loads_first(p->kernel);
 	return offload_gpu_kernel_create_paged(s->gpu, p->kernel,

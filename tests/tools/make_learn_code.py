@@ -25,7 +25,7 @@ def build(work, base, flags):
 
 
 def main():
-    rows = re.findall(r'X\((\w+), (\w+), ("\w+"|NULL)\)', (UNIT / 'learn_sample.c').read_text())
+    rows = re.findall(r'X\((\w+), (\w+), ("[\w ]+"|NULL)\)', (UNIT / 'learn_sample.c').read_text())
     out = ['/* size-ok: made by tests/tools/make_learn_code.py */', '#include "learn_sample.h"', '',
            '#include <stddef.h>', '']
     with tempfile.TemporaryDirectory() as work:

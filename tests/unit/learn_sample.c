@@ -127,27 +127,181 @@ static KEEP int64_t k_find(const uint32_t *p, size_t n, uint32_t v)
 	return -1;
 }
 
-/* What must be refused, or kept apart by the guard. */
+/* Iterations that need the one before: in order. */
 
-static KEEP void bad_prefix(uint32_t *p, size_t n) /* needs the element before */
+static KEEP void s_prefix(uint32_t *p, size_t n)
 {
 	for (size_t i = 1; i < n; i++)
 		p[i] += p[i - 1];
 }
 
-static KEEP void bad_next(uint32_t *p, size_t n) /* overwrites what the next one reads */
+static KEEP void s_next(uint32_t *p, size_t n)
 {
 	for (size_t i = 0; i + 1 < n; i++)
 		p[i + 1] = p[i] ^ 0x55;
 }
 
-static KEEP uint32_t bad_hash(const uint8_t *p, size_t n)
+static KEEP uint32_t s_hash(const uint8_t *p, size_t n)
 {
 	uint32_t h = 2166136261u;
 	for (size_t i = 0; i < n; i++)
 		h = (h ^ p[i]) * 16777619u;
 	return h;
 }
+
+static KEEP void s_delay(uint32_t *R d, const uint32_t *R s, size_t n)
+{
+	uint32_t last = 0;
+	for (size_t i = 0; i < n; i++) {
+		d[i] = last;
+		last = s[i];
+		__asm__ volatile("" : "+r"(last));
+	}
+}
+
+static KEEP uint32_t s_adler(const uint8_t *p, size_t n)
+{
+	uint32_t a = 1, b = 0;
+	for (size_t i = 0; i < n; i++) {
+		a += p[i];
+		b += a;
+	}
+	return a % 65521 | b % 65521 << 16;
+}
+
+static KEEP uint32_t s_crc(uint32_t crc, const uint8_t *p, size_t n, const uint32_t *R table)
+{
+	for (size_t i = 0; i < n; i++)
+		crc = crc >> 8 ^ table[(crc ^ p[i]) & 0xff];
+	return crc;
+}
+
+static KEEP uint32_t s_crc_sliced(uint32_t crc, const uint32_t *p, size_t n,
+				  const uint32_t *R table)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t a = p[2 * i] ^ crc, b = p[2 * i + 1];
+		crc = table[7 * 256 + (a & 0xff)] ^ table[6 * 256 + (a >> 8 & 0xff)] ^
+		      table[5 * 256 + (a >> 16 & 0xff)] ^ table[4 * 256 + (a >> 24)] ^
+		      table[3 * 256 + (b & 0xff)] ^ table[2 * 256 + (b >> 8 & 0xff)] ^
+		      table[256 + (b >> 16 & 0xff)] ^ table[b >> 24];
+	}
+	return crc;
+}
+
+static KEEP void s_lcg(uint32_t *p, size_t n, uint32_t x)
+{
+	for (size_t i = 0; i < n; i++) {
+		x = x * 1664525u + 1013904223u;
+		p[i] = x;
+	}
+}
+
+static KEEP void s_xorshift(uint64_t *p, size_t n, uint64_t x)
+{
+	for (size_t i = 0; i < n; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		p[i] = x;
+	}
+}
+
+static KEEP void s_filter(int32_t *R y, const int32_t *R x, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		y[i] = (y[i - 1] * 3 + x[i]) >> 2;
+}
+
+static KEEP size_t s_words(const char *p, size_t *length_ret)
+{
+	size_t spaces = 0;
+	const char *at = p;
+	for (; *at; at++)
+		spaces += *at == ' ';
+	*length_ret = (size_t)(at - p);
+	return spaces;
+}
+
+static KEEP int s_mandelbrot(int64_t cx, int64_t cy, int most)
+{
+	int64_t x = 0, y = 0;
+	int i = 0;
+	for (; i < most; i++) {
+		int64_t xx = x * x >> 28, yy = y * y >> 28;
+		if (xx + yy > 4ll << 28)
+			break;
+		y = (x * y >> 27) + cy;
+		x = xx - yy + cx;
+	}
+	return i;
+}
+
+static KEEP size_t s_copy_until(uint8_t *R d, const uint8_t *R s, size_t n, uint8_t end)
+{
+	size_t i = 0;
+	for (; i < n && s[i] != end; i++)
+		d[i] = s[i];
+	return i;
+}
+
+static KEEP void s_copy_zero(uint8_t *R d, const uint8_t *R s) /* leaves after its store */
+{
+	for (;;) {
+		uint8_t c = *s++;
+		*d++ = c;
+		__asm__ volatile("" ::: "memory");
+		if (!c)
+			return;
+	}
+}
+
+static KEEP void s_cell(uint32_t *R sum, const uint32_t *R p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		*sum += p[i];
+		__asm__ volatile("" ::: "memory");
+	}
+}
+
+static KEEP uint64_t s_fibonacci(size_t n)
+{
+	uint64_t a = 0, b = 1;
+	while (n--) {
+		uint64_t next = a + b;
+		a = b;
+		b = next;
+	}
+	return a;
+}
+
+static KEEP uint32_t s_lag(uint32_t *d, size_t lag, size_t n) /* may read what it stores */
+{
+	uint32_t h = 1;
+	for (size_t i = 0; i < n; i++) {
+		d[i] = h;
+		__asm__ volatile("" ::: "memory");
+		h = h * 33 + d[i - lag];
+	}
+	return h;
+}
+
+static KEEP void s_helper(const uint32_t *s, size_t n)
+{
+	/* rax comes from the pass before and goes into something without a meaning here, which
+	 * only who leaves sees: the guest's own last pass makes it */
+	__asm__ volatile("xor %%ecx, %%ecx\n"
+			 "1: cvtsi2sd %%eax, %%xmm0\n"
+			 "mov (%0,%%rcx,4), %%eax\n"
+			 "inc %%rcx\n"
+			 "cmp %1, %%rcx\n"
+			 "jb 1b"
+			 :
+			 : "r"(s), "r"(n)
+			 : "rax", "rcx", "xmm0", "memory", "cc");
+}
+
+/* What must be refused, or kept apart by the guard. */
 
 static KEEP void bad_histogram(uint32_t *R h, const uint8_t *R s, size_t n)
 {
@@ -214,28 +368,29 @@ static KEEP void early_leaver(uint32_t *R d, const uint32_t *R s, size_t n)
 			 : "rax", "rcx", "memory", "cc");
 }
 
-static KEEP void bad_delay(uint32_t *R d, const uint32_t *R s, size_t n)
+static KEEP void bad_carry(uint64_t *R d, const uint64_t *R s, size_t n)
 {
-	uint32_t last = 0;
-	for (size_t i = 0; i < n; i++) {
-		d[i] = last;
-		last = s[i];
-		__asm__ volatile("" : "+r"(last));
-	}
+	/* the carry flag goes from one pass to the next */
+	__asm__ volatile("xor %%eax, %%eax\n"
+			 "1: mov (%1), %%rax\n"
+			 "adc %%rax, (%0)\n"
+			 "lea 8(%0), %0\n"
+			 "lea 8(%1), %1\n"
+			 "dec %2\n"
+			 "jne 1b"
+			 : "+r"(d), "+r"(s), "+r"(n)
+			 :
+			 : "rax", "memory", "cc");
 }
 
-static KEEP void bad_helper(const uint32_t *s, size_t n)
+static KEEP uint32_t bad_table(uint32_t h, const uint8_t *p, size_t n, uint32_t *table)
 {
-	/* rax comes from the pass before and goes into something without a meaning here */
-	__asm__ volatile("xor %%ecx, %%ecx\n"
-			 "1: cvtsi2sd %%eax, %%xmm0\n"
-			 "mov (%0,%%rcx,4), %%eax\n"
-			 "inc %%rcx\n"
-			 "cmp %1, %%rcx\n"
-			 "jb 1b"
-			 :
-			 : "r"(s), "r"(n)
-			 : "rax", "rcx", "xmm0", "memory", "cc");
+	/* a table that the loop itself changes */
+	for (size_t i = 0; i < n; i++) {
+		h = h >> 8 ^ table[(h ^ p[i]) & 0xff];
+		table[(h ^ p[i]) & 0xff] = h;
+	}
+	return h;
 }
 
 static KEEP double bad_float_sum(const double *p, size_t n)
@@ -270,35 +425,50 @@ static KEEP void mixed_trip(uint8_t *p, unsigned from, int to) /* signed test, u
 }
 
 /* Name, function, pattern of the scalar build; NULL: must be refused. Read by the generator. */
-#define SAMPLES(X)                         \
-	X(xor, k_xor, "doall")             \
-	X(xorkey, k_xorkey, "doall")       \
-	X(saxpy, k_saxpy, "doall")         \
-	X(sum8, k_sum8, "reduction")       \
-	X(sum32, k_sum32, "reduction")     \
-	X(max, k_max, "reduction")         \
-	X(fill, k_fill, "doall")           \
-	X(copy, k_copy, "copy")            \
-	X(grey, k_grey, "doall")           \
-	X(count, k_count, "reduction")     \
-	X(lut, k_lut, "copy")              \
-	X(strlen, k_strlen, "search")      \
-	X(upper, k_upper, "doall")         \
-	X(condsum, k_condsum, "reduction") \
-	X(reverse, k_reverse, "copy")      \
-	X(find, k_find, "search")          \
-	X(prefix, bad_prefix, NULL)        \
-	X(next, bad_next, NULL)            \
-	X(hash, bad_hash, NULL)            \
-	X(histogram, bad_histogram, NULL)  \
-	X(float, bad_float, NULL)          \
-	X(chase, bad_chase, NULL)          \
-	X(overlap, may_overlap, "doall")   \
-	X(narrow, narrow_index, "fill")    \
-	X(signed, signed_trip, "fill")     \
-	X(mixed, mixed_trip, "fill")       \
-	X(leaver, early_leaver, "doall")   \
-	X(delay, bad_delay, NULL)          \
-	X(helper, bad_helper, NULL)        \
-	X(float_sum, bad_float_sum, NULL)  \
+#define SAMPLES(X)                                   \
+	X(xor, k_xor, "doall")                       \
+	X(xorkey, k_xorkey, "doall")                 \
+	X(saxpy, k_saxpy, "doall")                   \
+	X(sum8, k_sum8, "reduction")                 \
+	X(sum32, k_sum32, "reduction")               \
+	X(max, k_max, "reduction")                   \
+	X(fill, k_fill, "doall")                     \
+	X(copy, k_copy, "copy")                      \
+	X(grey, k_grey, "doall")                     \
+	X(count, k_count, "reduction")               \
+	X(lut, k_lut, "copy")                        \
+	X(strlen, k_strlen, "search")                \
+	X(upper, k_upper, "doall")                   \
+	X(condsum, k_condsum, "reduction")           \
+	X(reverse, k_reverse, "copy")                \
+	X(find, k_find, "search")                    \
+	X(prefix, s_prefix, "serial")                \
+	X(next, s_next, "serial")                    \
+	X(hash, s_hash, "serial")                    \
+	X(delay, s_delay, "serial")                  \
+	X(adler, s_adler, "serial")                  \
+	X(crc, s_crc, "serial")                      \
+	X(crc_sliced, s_crc_sliced, "serial")        \
+	X(lcg, s_lcg, "serial")                      \
+	X(xorshift, s_xorshift, "serial")            \
+	X(filter, s_filter, "serial")                \
+	X(words, s_words, "serial search")           \
+	X(mandelbrot, s_mandelbrot, "serial search") \
+	X(copy_until, s_copy_until, "serial search") \
+	X(copy_zero, s_copy_zero, "serial search")   \
+	X(cell, s_cell, "serial")                    \
+	X(fibonacci, s_fibonacci, "serial")          \
+	X(lag, s_lag, "serial")                      \
+	X(helper, s_helper, "serial")                \
+	X(carry, bad_carry, NULL)                    \
+	X(table, bad_table, NULL)                    \
+	X(histogram, bad_histogram, NULL)            \
+	X(float, bad_float, NULL)                    \
+	X(chase, bad_chase, NULL)                    \
+	X(overlap, may_overlap, "doall")             \
+	X(narrow, narrow_index, "fill")              \
+	X(signed, signed_trip, "fill")               \
+	X(mixed, mixed_trip, "fill")                 \
+	X(leaver, early_leaver, "doall")             \
+	X(float_sum, bad_float_sum, NULL)            \
 	X(aligned, aligned_vector, "doall")

@@ -219,7 +219,7 @@ static void add_streams(struct mcode_kernel *kernel, const struct random_params 
 		kernel->streams[i].base_slot = (uint16_t)(SLOT_BASE + i);
 		kernel->streams[i].stride_slot = MCODE_NO_SLOT;
 		kernel->streams[i].length_slot = i == 4 ? SLOT_LENGTH : MCODE_NO_SLOT;
-		if (params->search)
+		if (params->search && !params->serial)
 			kernel->streams[i].flags &= (uint16_t)~MCODE_STREAM_WRITE;
 		if (!(kernel->streams[i].flags & 3))
 			kernel->streams[i].flags |= MCODE_STREAM_READ;
@@ -264,8 +264,10 @@ static void add_reductions(uint64_t *state, struct mcode_kernel *kernel,
 			.acc_slot = (uint16_t)(SLOT_ACC + i),
 			.value_slot = (uint16_t)(SLOT_VALUE + i),
 		};
-		red->packed =
-			params->packed && red->width_code != MCODE_W64 && below(state, 3) == 0;
+		if (params->serial && below(state, 2))
+			red->op = MCODE_MOV;
+		red->packed = red->op != MCODE_MOV && params->packed &&
+			      red->width_code != MCODE_W64 && below(state, 3) == 0;
 	}
 }
 
@@ -305,7 +307,7 @@ static void random_body_insn(uint64_t *state, struct mcode_kernel *kernel,
 	uint32_t kind = below(state, 12);
 	if (kind < 2 && params->memory)
 		random_load(state, kernel, params->aligned);
-	else if (kind == 2 && params->memory && !params->search)
+	else if (kind == 2 && params->memory && (!params->search || params->serial))
 		random_store(state, kernel, params->aligned);
 	else if (kind == 3)
 		random_slot_move(state, kernel);
@@ -351,13 +353,14 @@ struct mcode_kernel *random_kernel(const struct random_params *params)
 	kernel->n_slots = 32;
 	kernel->trip_slot = SLOT_TRIP;
 	kernel->fuel = params->jumps ? 40 : 0;
+	kernel->serial = params->serial;
 	kernel->search_slot = params->search ? SLOT_SEARCH : MCODE_NO_SLOT;
 	for (unsigned i = 0; i < 8; i++)
 		kernel->inputs[kernel->n_inputs++] =
 			(struct mcode_binding){ (uint16_t)i, (uint16_t)i };
 	if (params->memory)
 		add_streams(kernel, params);
-	if (params->reductions && !params->search)
+	if (params->reductions && (!params->search || params->serial))
 		add_reductions(&state, kernel, params);
 	emit(kernel, MCODE_GUARD,
 	     (struct mcode_insn){ .op = MCODE_LDI, .rd = 0, .has_imm = true, .imm = 1 });

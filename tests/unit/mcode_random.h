@@ -15,7 +15,8 @@ struct random_params {
 	bool memory; /* streams: read s0, s1; readwrite s2; write s3; table s4 */
 	bool aligned; /* accesses at multiples of their width */
 	bool reductions;
-	bool search; /* instead of stores and reductions */
+	bool search; /* instead of stores and reductions, unless serial */
+	bool serial; /* state is carried on */
 };
 
 #define RANDOM_ITERATIONS 97u

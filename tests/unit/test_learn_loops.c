@@ -114,6 +114,27 @@ static void overlapping_buffers_are_refused(void **state)
 	learned_destroy(learned);
 }
 
+/* d[i - lag] may be what the same iteration stores, or one a few before it. */
+static void lags_are_refused(void **state)
+{
+	struct learned *learned = NULL;
+	uint64_t guest[MCODE_GUEST_REGS] = { 0 }, reason = 0;
+	(void)state;
+	assert_null(learn(sample_named("lag"), &learned));
+	const struct mcode_kernel *k = learned->kernel;
+	assert_true(k->serial && k->n_streams == 2);
+	/* gcc keeps d in rdi, d - lag in r8, n in rdx */
+	for (int lag = -2; lag <= 300; lag++) {
+		guest[MCODE_RDI] = 0x100000;
+		guest[MCODE_R8] = 0x100000 - 4 * (uint64_t)lag;
+		guest[MCODE_RDX] = 300;
+		assert_true(guard(learned, guest, &reason) == (lag >= 299));
+		if (lag < 299)
+			assert_int_equal(reason, 2);
+	}
+	learned_destroy(learned);
+}
+
 static void addresses_that_wrap_are_refused(void **state)
 {
 	struct learned *learned = NULL;
@@ -135,6 +156,7 @@ int main(void)
 		cmocka_unit_test(vector_loops),
 		cmocka_unit_test(small_loops),
 		cmocka_unit_test(overlapping_buffers_are_refused),
+		cmocka_unit_test(lags_are_refused),
 		cmocka_unit_test(addresses_that_wrap_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

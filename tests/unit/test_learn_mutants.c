@@ -121,8 +121,23 @@ static bool break_code(struct mcode_kernel *kernel)
 static bool break_tables(struct mcode_kernel *kernel)
 {
 	if (kernel->n_reductions && next() % 2) {
-		static const uint8_t ops[] = { MCODE_ADD, MCODE_XOR, MCODE_OR, MCODE_MAXU };
-		kernel->reductions[0].op = ops[next() % 4];
+		static const uint8_t ops[] = { MCODE_ADD, MCODE_XOR, MCODE_OR, MCODE_MAXU,
+					       MCODE_MOV };
+		struct mcode_reduction *one =
+			&kernel->reductions[next() % kernel->n_reductions];
+		struct mcode_reduction *two =
+			&kernel->reductions[next() % kernel->n_reductions];
+		if (next() % 3)
+			one->op = ops[next() % 5];
+		else
+			one->value_slot = next() % 2 ? two->value_slot : two->acc_slot;
+		return true;
+	}
+	if (kernel->serial && next() % 4 == 0) {
+		if (next() % 2)
+			kernel->serial = false;
+		else
+			kernel->search_slot = MCODE_NO_SLOT;
 		return true;
 	}
 	if (!kernel->n_streams)
@@ -211,9 +226,11 @@ static void break_one_subject(const char *name, bool shortened, unsigned wanted,
 
 static void mutants_are_not_proved(void **state)
 {
-	static const char *const names[] = { "xor",   "sum8",	 "grey",   "count",  "condsum",
-					     "upper", "reverse", "saxpy",  "lut",    "strlen",
-					     "max",   "copy",	 "leaver", "aligned" };
+	static const char *const names[] = { "xor",	"sum8",	      "grey",	 "count",
+					     "condsum", "upper",      "reverse", "saxpy",
+					     "lut",	"strlen",     "max",	 "copy",
+					     "leaver",	"aligned",    "adler",	 "crc",
+					     "filter",	"copy_until", "cell",	 "copy_zero" };
 	enum { SUBJECTS = sizeof(names) / sizeof(*names) };
 	const char *wish = getenv("GLASSBOX_MUTANTS");
 	unsigned wanted = wish ? (unsigned)strtoul(wish, NULL, 10) : SUBJECTS;

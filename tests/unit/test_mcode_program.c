@@ -132,10 +132,10 @@ static void validator_accepts_and_copy_is_equal(void **state)
 }
 
 /* Each line breaks the kernel in one way that the validator must see. */
-#define REFUSES(change)                                                            \
+#define REFUSES(...)                                                               \
 	do {                                                                       \
 		AUTO(own_mcode_kernel) struct mcode_kernel *kernel = xor_kernel(); \
-		change;                                                            \
+		__VA_ARGS__;                                                       \
 		assert_error(mcode_validate(kernel), ERR_BAD_DATA);                \
 	} while (0)
 
@@ -159,6 +159,12 @@ static void validator_refuses(void **state)
 	REFUSES(kernel->name[0] = '\n');
 	REFUSES(kernel->code[MCODE_BODY].pixels[0] = 0xff);
 	REFUSES(kernel->n_reductions = 1);
+	/* state, in a kernel of any order; and state that would move a stream */
+	REFUSES(kernel->reductions[kernel->n_reductions++] =
+			(struct mcode_reduction){ .op = MCODE_MOV, .acc_slot = 1 });
+	REFUSES(kernel->serial = true;
+		kernel->reductions[kernel->n_reductions++] = (struct mcode_reduction){
+			.op = MCODE_MOV, .acc_slot = kernel->streams[0].base_slot });
 	REFUSES(assert_ok(mcode_emit(&kernel->code[MCODE_SETUP],
 				     &(struct mcode_insn){ .op = MCODE_LD })));
 	REFUSES(assert_ok(mcode_emit(

@@ -19,6 +19,7 @@ static struct random_params params_of(uint64_t seed)
 		.memory = seed & 4,
 		.reductions = seed & 8,
 		.search = seed & 16,
+		.serial = seed & 32,
 	};
 }
 

@@ -137,6 +137,24 @@ static void compare_random(uint64_t seed)
 		assert_memory_equal(got, expected, sizeof(got));
 }
 
+/* Lanes run in any order. */
+static void serial_kernels_are_refused(void **state)
+{
+	struct random_params params = {
+		.seed = 1, .n_insns = 9, .reductions = true, .serial = true
+	};
+	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = random_kernel(&params);
+	struct offload_gpu_kernel *made = NULL;
+	struct error *err;
+	(void)state;
+	NEED_GPU();
+	err = interpreter ? offload_gpu_interpreter_create(gpu, kernel, &made)
+			  : offload_gpu_kernel_create(gpu, kernel, &made);
+	assert_non_null(err);
+	assert_int_equal(error_kind(err), ERR_UNSUPPORTED);
+	error_destroy(err);
+}
+
 static void random_kernels_agree_with_the_interpreter(void **state)
 {
 	NEED_GPU();
@@ -244,6 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loads_and_stores_have_their_own_pages),
 		cmocka_unit_test(every_opcode_agrees_with_the_interpreter),
+		cmocka_unit_test(serial_kernels_are_refused),
 		cmocka_unit_test(random_kernels_agree_with_the_interpreter),
 		cmocka_unit_test(samples_agree_over_many_groups),
 		cmocka_unit_test(the_interpreter_in_wgsl_agrees),
