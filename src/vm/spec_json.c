@@ -1,13 +1,15 @@
 #include "vm/spec_json.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 
 OWN_DECLARE(own_json, json_t *, json_decref)
 
-/* ORDER spec fields: what is kept of a spec, by type. Kernel and initrd are in the RAM. */
+/* ORDER spec fields: what is kept of a spec, by type; beside it what a reset boots. */
 #define SPEC_TEXTS(X) X(accel) X(machine) X(cpu) X(profile) X(first_text) X(ready_text) X(iso)
 #define SPEC_FLAGS(X) \
 	X(uefi) X(snapshot) X(is_i386) X(net) X(screen) X(no_plugin) X(no_powerdown)
@@ -19,6 +21,41 @@ static json_t *list_to_json(const char *const *list)
 	for (; list && *list; list++)
 		json_array_append_new(json, json_string(*list));
 	return json;
+}
+
+json_t *spec_file_stamp(const char *path)
+{
+	struct stat info;
+	char whole[PATH_MAX];
+	if (!path || !realpath(path, whole) || stat(whole, &info))
+		return NULL;
+	return json_pack("[s, I, I, I]", whole, (json_int_t)info.st_size,
+			 (json_int_t)info.st_mtim.tv_sec, (json_int_t)info.st_mtim.tv_nsec);
+}
+
+static json_t *boot_to_json(const struct vm_spec *spec)
+{
+	return json_pack("{s:o*, s:o*, s:s*}", "kernel", spec_file_stamp(spec->kernel),
+			 "initrd", spec_file_stamp(spec->initrd), "append", spec->append);
+}
+
+/* The path, if the file is still the one that the stamp is of; borrowed from stamp. */
+static const char *same_file(const json_t *stamp)
+{
+	const char *path = json_string_value(json_array_get(stamp, 0));
+	AUTO(own_json) json_t *now = spec_file_stamp(path);
+	return now && json_equal(now, stamp) ? path : NULL;
+}
+
+static void boot_from_json(const json_t *boot, struct vm_spec *spec)
+{
+	const json_t *initrd = json_object_get(boot, "initrd");
+	const char *kernel = same_file(json_object_get(boot, "kernel"));
+	if (!kernel || (initrd && !same_file(initrd)))
+		return;
+	spec->kernel = kernel;
+	spec->initrd = same_file(initrd);
+	spec->append = json_string_value(json_object_get(boot, "append"));
 }
 
 struct error *spec_to_json(const struct vm_spec *spec, json_t **ret)
@@ -36,6 +73,8 @@ struct error *spec_to_json(const struct vm_spec *spec, json_t **ret)
 	SPEC_TEXTS(PUT_TEXT)
 	SPEC_FLAGS(PUT_FLAG)
 	SPEC_LISTS(PUT_LIST)
+	if (spec->kernel)
+		json_object_set_new(json, "boot", boot_to_json(spec));
 	*ret = json;
 	return NULL;
 }
@@ -72,6 +111,7 @@ struct error *spec_from_json(const json_t *json, struct vm_spec *spec, const cha
 	SPEC_TEXTS(GET_TEXT)
 	SPEC_FLAGS(GET_FLAG)
 	SPEC_LISTS(GET_LIST)
+	boot_from_json(json_object_get(json, "boot"), spec);
 	*lists_ret = lists;
 	return NULL;
 }

@@ -54,16 +54,6 @@ static struct error *warm_folder(char **ret)
 	return NULL;
 }
 
-static void put_file(json_t *key, const char *name, const char *path)
-{
-	struct stat info;
-	if (path && !stat(path, &info))
-		json_object_set_new(key, name,
-				    json_pack("[s, I, I, I]", path, (json_int_t)info.st_size,
-					      (json_int_t)info.st_mtim.tv_sec,
-					      (json_int_t)info.st_mtim.tv_nsec));
-}
-
 /* Everything that a copy depends on, as a file name. */
 static struct error *key_of(const struct vm_spec *spec, char ret[static 33])
 {
@@ -74,11 +64,8 @@ static struct error *key_of(const struct vm_spec *spec, char ret[static 33])
 	json_object_set_new(
 		key, "qemu",
 		json_sprintf("%s %d.%d.%d", qemu.path, qemu.major, qemu.minor, qemu.micro));
-	put_file(key, "program", qemu.path);
+	json_object_set_new(key, "program", spec_file_stamp(qemu.path));
 	qemu_binary_deinit(&qemu);
-	put_file(key, "kernel", spec->kernel);
-	put_file(key, "initrd", spec->initrd);
-	json_object_set_new(key, "append", json_string(spec->append ? spec->append : ""));
 	json_object_set_new(key, "learn", json_boolean(spec->learn));
 	AUTO(own_free) char *text = json_dumps(key, JSON_COMPACT | JSON_SORT_KEYS);
 	if (!text)

@@ -81,7 +81,7 @@ class Console:
         text = seen[:found.start()].decode(errors='replace').replace('\r', '')
         text = text.split(f'@@b{mark}@\n', 1)[-1]
         # What follows the output is the prompt with the echo of the second line.
-        text = text.split(f"printf '\\n@@", 1)[0].rsplit('glassbox:', 1)[0]
+        text = text.split("printf '\\n@@", 1)[0].rsplit('glassbox:', 1)[0]
         return int(found.group(1)), text
 
 

@@ -2,7 +2,7 @@
 import house
 import page
 import pytest
-from page import browser, open_page, picture, text_of, until
+from page import browser, open_page, picture, press, text_of, until
 
 
 @pytest.fixture

@@ -261,6 +261,8 @@ def test_snapshot_and_restore(tmp_path):
         assert {p['pid'] for p in answer('ps', name) if not p['kthread']} == before
         console(name, 'cat /tmp/mark')
         assert wait_until(lambda: b'remember' in (state_dir(name) / 'serial.log').read_bytes(), 20)
+        answer('reset', name)  # boots the kernel that the snapshot's machine booted
+        assert wait_until(lambda: (state_dir(name) / 'serial.log').read_bytes().count(b'glassbox guest: userspace'), 60)
     finally:
         glassbox('stop', name, '--force', check=False)
     whole = file.read_bytes()
