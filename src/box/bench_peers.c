@@ -49,9 +49,7 @@ static void measure_drgn(const char *dump, const char *folder, struct bench_peer
 
 static void measure_mquire(const char *dump, struct bench_peers *peers)
 {
-	const char *mquire[] = {
-		"mquire", "query", "--snapshot", dump, "SELECT pid, comm FROM tasks", NULL
-	};
+	const char *mquire[] = { "mquire", "query", dump, "SELECT pid, comm FROM tasks", NULL };
 	peers->mquire = bench_run_program(mquire);
 }
 

@@ -45,6 +45,11 @@ void inferred_add_size(struct guest *guest, const char *type, uint64_t size_byte
 	remember(guest, MEMO_SIZE, type, size_bytes);
 }
 
+void inferred_add_enum(struct guest *guest, const char *name, int64_t value)
+{
+	remember(guest, MEMO_ENUM, name, (uint64_t)value);
+}
+
 void inferred_add_symbol(struct guest *guest, const char *name, uint64_t gva)
 {
 	remember(guest, MEMO_SYMBOL, name, gva);

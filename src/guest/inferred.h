@@ -16,6 +16,8 @@ void inferred_add_bits(struct guest *guest, const char *path, uint64_t offset,
 		       unsigned bit_shift, unsigned bit_size);
 /* "struct name", as guest_sizeof is asked for it. */
 void inferred_add_size(struct guest *guest, const char *type, uint64_t size_bytes);
+/* As guest_enum is asked for it. */
+void inferred_add_enum(struct guest *guest, const char *name, int64_t value);
 void inferred_add_symbol(struct guest *guest, const char *name, uint64_t gva);
 
 bool inferred_find(const struct guest *guest, const char *path, size_t length,

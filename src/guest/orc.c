@@ -72,18 +72,27 @@ static bool find_index(struct guest *guest, const struct orc_table *table, uint6
 	return low > 0;
 }
 
+bool guest_orc_place(struct guest *guest, uint64_t ip, uint64_t entry_bytes, uint64_t *ret)
+{
+	struct orc_table table;
+	uint64_t i;
+	if (!entry_bytes || !find_table(guest, ip, &table) ||
+	    !find_index(guest, &table, ip, &i))
+		return false;
+	*ret = table.entries + i * entry_bytes;
+	return true;
+}
+
 /* Registers were renumbered in 7.0. At its first instruction every function's caller is found
  * through SP, so any function's start tells which numbers are used. */
 static bool is_renumbered(struct guest *guest)
 {
 	enum { SP_SINCE = 3 }; /* 5 before */
-	struct orc_table table;
-	uint64_t schedule, i;
-	if (!guest_symbol(guest, "schedule", &schedule) ||
-	    !find_table(guest, schedule, &table) || !find_index(guest, &table, schedule, &i))
-		return false;
-	uint64_t gva = table.entries + i * guest_sizeof(guest, "struct orc_entry");
-	return guest_load(guest, gva, guest_field(guest, "orc_entry.sp_reg")) == SP_SINCE;
+	uint64_t schedule, gva;
+	return guest_symbol(guest, "schedule", &schedule) &&
+	       guest_orc_place(guest, schedule, guest_sizeof(guest, "struct orc_entry"),
+			       &gva) &&
+	       guest_load(guest, gva, guest_field(guest, "orc_entry.sp_reg")) == SP_SINCE;
 }
 
 static enum orc_register register_of(uint64_t number, bool renumbered)
@@ -118,11 +127,9 @@ static enum orc_type entry_type(struct guest *guest, uint64_t gva)
 
 bool guest_orc_find(struct guest *guest, uint64_t ip, struct orc_entry *ret)
 {
-	struct orc_table table;
-	uint64_t size = guest_sizeof(guest, "struct orc_entry"), i;
-	if (!size || !find_table(guest, ip, &table) || !find_index(guest, &table, ip, &i))
+	uint64_t gva;
+	if (!guest_orc_place(guest, ip, guest_sizeof(guest, "struct orc_entry"), &gva))
 		return false;
-	uint64_t gva = table.entries + i * size;
 #define LOAD(member) guest_load(guest, gva, guest_field(guest, "orc_entry." member))
 	bool renumbered = is_renumbered(guest);
 	*ret = (struct orc_entry){

@@ -27,4 +27,6 @@ struct orc_entry {
 
 /* False when there are no tables, or none for this address. */
 bool guest_orc_find(struct guest *guest, uint64_t ip, struct orc_entry *ret);
+/* Where the entry for code at ip lies, when entries are that large. */
+bool guest_orc_place(struct guest *guest, uint64_t ip, uint64_t entry_bytes, uint64_t *ret);
 #endif

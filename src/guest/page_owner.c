@@ -19,6 +19,8 @@
  * it has this mark. */
 #define OWNER_SHARED UINT32_MAX
 
+enum { STACK_NEAR_BYTES = 8 << 20 };
+
 /* A program's address space, and where in it heap and stack are. */
 struct program {
 	uint64_t mm;
@@ -208,13 +210,15 @@ static void walk_program(struct finder *f, const struct program *program)
 }
 
 /* The stack's mapping ends right above the name of the program, which is above the environment;
- * its length is counted in stack_vm. */
+ * its length is counted in stack_vm. Where that is not known: other mappings stay away from it
+ * by at least 128 MiB, so what is near is the stack. */
 static void find_heap_and_stack(struct guest *guest, struct program *program)
 {
 	uint64_t env_end =
 		guest_load(guest, program->mm, guest_field(guest, "mm_struct.env_end"));
-	uint64_t pages =
-		guest_load(guest, program->mm, guest_field(guest, "mm_struct.stack_vm"));
+	struct field stack_vm = guest_field(guest, "mm_struct.stack_vm");
+	uint64_t pages = stack_vm.found ? guest_load(guest, program->mm, stack_vm)
+					: STACK_NEAR_BYTES / PHYS_PAGE_SIZE;
 	program->heap_first =
 		guest_load(guest, program->mm, guest_field(guest, "mm_struct.start_brk"));
 	program->heap_end =

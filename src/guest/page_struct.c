@@ -170,6 +170,11 @@ static bool find_base(struct page_layout *layout, struct guest *guest)
 		layout->base_gva = guest_read_word(guest, symbol);
 		return guest_is_kernel_pointer(guest, layout->base_gva);
 	}
+	/* As VMCOREINFO has it: the value itself. */
+	if (guest_symbol(guest, "vmemmap", &symbol)) {
+		layout->base_gva = symbol;
+		return guest_is_kernel_pointer(guest, layout->base_gva);
+	}
 	if (base_by_stack(layout, guest))
 		return true;
 	if (guest_word_bytes(guest) == 8) {
@@ -186,7 +191,7 @@ void page_layout_init(struct page_layout *layout, struct guest *guest)
 {
 	memset(layout, 0, sizeof(*layout));
 	layout->word_bytes = guest_word_bytes(guest);
-	if (!guest_has_types(guest)) {
+	if (!guest_has_types(guest) && !guest_field(guest, "page.flags").found) {
 		guest_add_note(guest,
 			       "page kinds are coarse: the kernel's types are not known");
 		return;

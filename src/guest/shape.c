@@ -444,8 +444,13 @@ void shape_infer(struct guest *guest)
 		infer_family(&s);
 		take_sample(&s, &sample);
 		shape_infer_task(&s, &sample);
+		shape_infer_stack(&s, &sample);
+		shape_infer_orc(&s);
 		shape_infer_memory(&s, &sample);
 		shape_infer_files(&s, &sample);
+		struct shape_pages pages = shape_infer_pages(&s);
+		if (pages.struct_bytes)
+			shape_infer_slabs(&s, &pages);
 		free(sample.tasks);
 	}
 	shape_infer_modules(guest);

@@ -218,7 +218,8 @@ struct error *guest_stack_each(struct guest *guest, const struct guest_task *tas
 	AUTO(unwinder_deinit)
 	struct unwinder u = { .guest = guest, .visit = visit, .user = user };
 	struct field on_cpu = guest_field(guest, "task_struct.on_cpu");
-	if (on_cpu.found && guest_load(guest, task->gva, on_cpu))
+	/* Where that is not known, one that may run counts as one that does. */
+	if (on_cpu.found ? guest_load(guest, task->gva, on_cpu) != 0 : task->state == 'R')
 		return error_hint(error_create(ERR_UNSUPPORTED,
 					       "process %d is running: its stack is in use",
 					       task->pid),
