@@ -157,14 +157,15 @@ static bool socket_row(void *user, const struct guest_socket *s)
 	bool held = s->pid >= 0;
 	return call_rows_add(
 		user,
-		json_pack("{s:o,s:o,s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:o,s:o,s:o}", "pid",
+		json_pack("{s:o,s:o,s:s,s:s,s:s,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "pid",
 			  json_number_or_null(held, s->pid), "fd",
 			  json_number_or_null(held, s->fd), "family",
 			  s->family ? s->family : s->family_text, "type",
 			  s->type ? s->type : s->type_text, "proto", s->proto, "local",
 			  json_text_or_null(s->local), "remote", json_text_or_null(s->remote),
-			  "state", s->state, "receive_queue", (json_int_t)s->receive_queue,
-			  "send_queue", (json_int_t)s->send_queue, "inode",
+			  "state", s->state, "receive_queue",
+			  json_number_or_null(s->has_queues, s->receive_queue), "send_queue",
+			  json_number_or_null(s->has_queues, s->send_queue), "inode",
 			  json_number_or_null(s->inode != 0, (int64_t)s->inode), "uid",
 			  json_number_or_null(s->has_uid, s->uid), "ns",
 			  json_number_or_null(s->net_ns != 0, s->net_ns), "sock",

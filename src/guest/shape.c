@@ -448,6 +448,7 @@ void shape_infer(struct guest *guest)
 		shape_infer_orc(&s);
 		shape_infer_memory(&s, &sample);
 		shape_infer_files(&s, &sample);
+		shape_infer_sockets(&s, &sample);
 		struct shape_pages pages = shape_infer_pages(&s);
 		if (pages.struct_bytes)
 			shape_infer_slabs(&s, &pages);

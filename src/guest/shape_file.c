@@ -452,17 +452,19 @@ static void infer_mounts(struct paths *p)
 {
 	const struct shape *s = p->s;
 	uint64_t root = p->root_mnt - 4 * s->word;
-	bool found = infer_mount_tree(p);
-	for (uint32_t at = 8 * s->word; at < MOUNT_BYTES; at += s->word) {
-		bool here = found ? devices_here(p, at)
-				  : device_here(p, root, at) && infer_mount_list(p, at);
-		if (!here)
-			continue;
-		inferred_add(s->guest, "mount.mnt_devname", at, s->word);
-		infer_super(p);
-		infer_numbers(p);
+	bool found = false;
+	uint32_t at;
+	/* The list proves more than the tree, so it comes first. */
+	for (at = 8 * s->word; at < MOUNT_BYTES && !found; at += s->word)
+		found = device_here(p, root, at) && infer_mount_list(p, at);
+	if (!found && infer_mount_tree(p))
+		for (at = 8 * s->word; at < MOUNT_BYTES && !found; at += s->word)
+			found = devices_here(p, at);
+	if (!found)
 		return;
-	}
+	inferred_add(s->guest, "mount.mnt_devname", at - s->word, s->word);
+	infer_super(p);
+	infer_numbers(p);
 }
 
 void shape_infer_files(const struct shape *s, const struct shape_sample *sample)

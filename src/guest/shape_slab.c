@@ -77,7 +77,8 @@ static bool read_name(struct slabs *f, uint64_t link, char *name, size_t size)
 	for (size_t i = 0; name[i]; i++)
 		if (!isprint((unsigned char)name[i]))
 			return false;
-	return *name != 0;
+	/* The caches' objects in sysfs are in a list of the same form; some begin with this. */
+	return *name && *name != ':';
 }
 
 /* Rule 1, for a list that is claimed to begin there. */

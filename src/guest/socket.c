@@ -162,7 +162,7 @@ static void unix_name(struct guest *guest, uint64_t sk, char *text, size_t size)
 static void read_unix(struct guest *guest, uint64_t sk, struct guest_socket *s)
 {
 	unix_name(guest, sk, s->local, sizeof(s->local));
-	uint64_t peer = guest_load(guest, sk, guest_field(guest, "unix_sock.peer"));
+	uint64_t peer = guest_load(guest, sk, guest_need_field(guest, "unix_sock.peer"));
 	if (peer)
 		unix_name(guest, peer, s->remote, sizeof(s->remote));
 }
@@ -170,7 +170,7 @@ static void read_unix(struct guest *guest, uint64_t sk, struct guest_socket *s)
 static void read_netlink(struct guest *guest, uint64_t sk, struct guest_socket *s)
 {
 	uint32_t local =
-		(uint32_t)guest_load(guest, sk, guest_field(guest, "netlink_sock.portid"));
+		(uint32_t)guest_load(guest, sk, guest_need_field(guest, "netlink_sock.portid"));
 	uint32_t remote =
 		(uint32_t)guest_load(guest, sk, guest_field(guest, "netlink_sock.dst_portid"));
 	snprintf(s->local, sizeof(s->local), "%u", local);
@@ -180,7 +180,7 @@ static void read_netlink(struct guest *guest, uint64_t sk, struct guest_socket *
 static void read_packet(struct guest *guest, uint64_t sk, struct guest_socket *s)
 {
 	uint16_t type =
-		from_network(guest_load(guest, sk, guest_field(guest, "packet_sock.num")));
+		from_network(guest_load(guest, sk, guest_need_field(guest, "packet_sock.num")));
 	int device = (int)guest_load(guest, sk, guest_field(guest, "packet_sock.ifindex"));
 	snprintf(s->proto, sizeof(s->proto), "0x%04x", type);
 	snprintf(s->local, sizeof(s->local), "interface %d", device);
@@ -341,6 +341,7 @@ static void read_full(struct guest *guest, uint64_t sk, unsigned family, unsigne
 static void read_sock(struct guest *guest, uint64_t sk, struct guest_socket *ret)
 {
 	struct guest_socket s = { .gva = sk, .pid = -1, .fd = -1 };
+	s.has_queues = guest_field(guest, "sock.sk_wmem_alloc").found;
 	unsigned family = (unsigned)guest_load(
 		guest, sk, guest_need_field(guest, "sock_common.skc_family"));
 	unsigned state = (unsigned)guest_load(guest, sk,
@@ -358,10 +359,10 @@ static void read_sock(struct guest *guest, uint64_t sk, struct guest_socket *ret
 /* The sock behind a descriptor, 0 when it is no socket. */
 static uint64_t sock_of_file(struct guest *guest, const struct guest_file *file)
 {
+	struct field f_op = guest_field(guest, "file.f_op");
 	uint64_t operations;
-	if (guest_symbol(guest, "socket_file_ops", &operations)
-		    ? guest_load(guest, file->gva, guest_need_field(guest, "file.f_op")) !=
-			      operations
+	if (f_op.found && guest_symbol(guest, "socket_file_ops", &operations)
+		    ? guest_load(guest, file->gva, f_op) != operations
 		    : strcmp(file->type, "socket") != 0)
 		return 0;
 	uint64_t socket =

@@ -18,6 +18,7 @@ struct guest_socket {
 	char proto[16]; /* "tcp", "udp", "icmp", "route", ... or a number */
 	char local[160], remote[160]; /* "127.0.0.1:80", "[::1]:53", a path, "@abstract" */
 	const char *state; /* "LISTEN", "ESTABLISHED", "TIME_WAIT", "UNCONNECTED", ... */
+	bool has_queues;
 	uint32_t receive_queue, send_queue; /* bytes, as /proc/net and ss count them; of
 					     * listeners: connections that wait */
 	uint64_t inode; /* 0: it has none (any more) */

@@ -194,9 +194,13 @@ void guest_socks_each(struct guest *guest, guest_sock_fn *visit, void *user)
 	struct sock_walk w = { .guest = guest, .visit = visit, .user = user };
 	struct shared_tables shared = { 0 };
 	uint64_t gva;
-	w.node = guest_need_field(guest, "sock_common.skc_node");
-	if (!w.node.found)
+	w.node = guest_field(guest, "sock_common.skc_node");
+	if (!w.node.found) {
+		guest_add_note(guest,
+			       "sockets that no process holds are not listed: where this "
+			       "kernel keeps them is not known");
 		return;
+	}
 	if (guest_symbol(guest, "tcp_hashinfo", &shared.tcp))
 		tcp_table(&w, shared.tcp);
 	if (guest_symbol(guest, "udp_table", &shared.udp))

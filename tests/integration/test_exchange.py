@@ -137,6 +137,8 @@ def test_drgn_opens_our_dump_and_finds_our_symbols(image):
     if why:
         pytest.skip(why)
     done = subprocess.run([volatility.VENV / 'bin' / 'python', '-c', DRGN, image.dumps['elf']], capture_output=True, text=True)
+    if 'were not found in VMCOREINFO' in done.stderr:
+        pytest.skip('this kernel does not tell drgn where its symbols are (since 6.0)')
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout)
     assert 'IS_LINUX_KERNEL' in said['flags'] and said['banner'].startswith('Linux version ')
@@ -181,9 +183,29 @@ def test_processes_are_found_by_shape_alone(image, everything):
         keys = {'threads': ('pid', 'tgid', 'state'), 'files': ('pid', 'fd', 'path', 'type'),
                 'maps': ('start', 'end', 'perms', 'offset')}.get(call[0], tuple(true[0]))
         assert [[r[k] for k in keys] for r in mine] == [[r[k] for k in keys] for r in true], call
-    for call in ('slabs', 'timers', 'cpus', 'irqs', 'cached', 'sockets', 'cgroups'):
+    check_what_needs_more(image, blind, everything)
+    for call in ('timers', 'cpus', 'irqs', 'cached', 'cgroups'):
         done = house.run(call, '--file', blind, '--json', check=False)
         assert done.returncode == 1 and done.stdout == '', call
+
+
+def check_what_needs_more(image, blind, everything):
+    """Page structures, caches, stacks and sockets: the same as with types, or refused where the symbols are gone as well."""
+    held = [row for row in image.answer('sockets') if row['pid'] is not None]
+    pid = next(row['pid'] for row in image.answer('ps') if row['args'] == '/bin/sleep 200000')
+    for call in (['slabs'], ['sockets'], ['stack', pid], ['regions', '--totals']):
+        done = house.run(*call, '--file', blind, '--json', check=False)
+        if everything and (done.returncode or 'coarse' in done.stderr):
+            assert call[0] == 'regions' or done.stdout == '', call
+            continue
+        mine, true = json.loads(done.stdout), image.answer(*call)
+        if call == ['sockets']:  # what waits in their queues and whose they are is not known, nor those that nobody holds
+            unknown = ('receive_queue', 'send_queue', 'uid')
+            assert all(row[name] is None for row in mine for name in unknown) and len(held) >= 5
+            mine, true = ([{k: v for k, v in row.items() if k not in unknown} for row in rows] for rows in (mine, held))
+        if call[0] == 'stack' and everything:
+            continue
+        assert mine == true, call
 
 
 def test_a_disk_that_is_full_leaves_nothing_behind(image):
