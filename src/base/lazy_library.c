@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/setup_path.h"
 
 /* For lazy_library_enter.S alone. */
 void *lazy_library_symbol(struct lazy_library *library, const char *name, void **slot);
@@ -19,7 +20,7 @@ struct error *lazy_library_open(struct lazy_library *library)
 		return error_hint(error_create(ERR_UNSUPPORTED,
 					       "the library %s cannot be loaded: %s",
 					       library->soname, dlerror()),
-				  "tools/setup installs what glassbox needs");
+				  "`%s packages` installs what glassbox needs", setup_path());
 	__atomic_store_n(&library->handle, handle, __ATOMIC_RELEASE);
 	return NULL;
 }

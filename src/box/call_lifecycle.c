@@ -31,7 +31,7 @@ static const struct call_param run_params[] = {
 	{ "initrd", CALL_PATH, .placeholder = "F", .help = "initial RAM disk" },
 	{ "append", CALL_STRING, .placeholder = "S", .help = "kernel command line" },
 	{ "profile", CALL_STRING, .placeholder = "P",
-	  .help = "a demo guest made by tools/guest: 5.10, 6.1, 6.12, testing, ..." },
+	  .help = "a demo guest made by `tools/setup guest`: 5.10, 6.1, 6.12, testing, ..." },
 	{ "kaslr", CALL_BOOL, .help = "boot the demo guest by its bzImage on q35, with KASLR" },
 	{ "warm", CALL_BOOL,
 	  .help = "start from a copy of the same demo guest that is up; made at first use" },

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/setup_path.h"
 #include "vm/proc.h"
 
 #define DEFAULT_PROFILE "5.10" /* boots fastest, and in 64 MB; tools/guest agrees */
@@ -49,7 +50,7 @@ static struct error *load_profile(const char *folder, const char *profile,
 	if (access(path, R_OK))
 		return error_hint(
 			error_create(ERR_NOT_FOUND, "there is no demo guest '%s'", profile),
-			"`tools/setup guest %s` makes it", profile);
+			"`%s guest %s` makes it", setup_path(), profile);
 	TRY(proc_read_file(path, 65536, &words, NULL));
 	guest->profile = json_loads(words, 0, NULL);
 	if (!text(guest, "initrd") || !text(guest, "vmlinuz") || !text(guest, "append"))

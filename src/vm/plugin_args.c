@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/setup_path.h"
 #include "plugin/versions.h"
 #include "vm/qemu.h"
 #include "vm/state.h"
@@ -46,7 +47,7 @@ struct error *plugin_args(const struct qemu_binary *qemu, const char *vm_name,
 			error_create(ERR_UNSUPPORTED,
 				     "no plugin for QEMU %d.%d: learning is not possible",
 				     qemu->major, qemu->minor),
-			"QEMU 11.1 is best: `tools/setup qemu` fetches a private copy");
+			"QEMU 11.1 is best: `%s qemu` fetches a private copy", setup_path());
 	TRY(find_file(file, path, sizeof(path)));
 	TRY(state_shm_path(vm_name, "trace", &trace));
 	TRY(state_shm_path(vm_name, "pixel", &pixel));

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "base/error.h"
+#include "base/setup_path.h"
 #include "vm/kvm.h"
 
 #define RECENT_MAJOR 11
@@ -174,7 +175,7 @@ struct error *qemu_find(bool is_i386, bool wants_recent, struct qemu_binary *ret
 	qemu_binary_deinit(&system);
 	return error_hint(error_create(ERR_NOT_FOUND, "no %s%s found", program,
 				       wants_recent ? " 11.1 or newer" : ""),
-			  "`tools/setup qemu` makes a private copy, or set GLASSBOX_QEMU");
+			  "`%s qemu` makes a private copy, or set GLASSBOX_QEMU", setup_path());
 }
 
 enum qemu_accel qemu_accel_auto(const char **why_ret)

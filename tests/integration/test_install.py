@@ -27,6 +27,8 @@ def test_the_program_runs_where_it_is_installed(installed, guest):
     assert guest.name in run(program, 'ls', env={**os.environ, **guest.env}).stdout
     assert (installed / 'libexec/glassbox/glassbox-learner').exists() and list(installed.glob('lib*/**/glassbox/glassbox-plugin-7.so'))
     assert (installed / 'share/glassbox/tools/guest').stat().st_mode & 0o111
+    hint = run(program, 'run', '--profile', '4.4').stderr
+    assert f'{installed.resolve()}/share/glassbox/tools/setup guest 4.4' in hint, hint
 
 
 def test_the_manual(installed):
