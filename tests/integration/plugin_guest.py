@@ -260,7 +260,7 @@ def compile_kernel(name):
             return f.read(), at['plan'], at['run']
 
 
-def compile_program(name, bits=64, libc=False):
+def compile_program(name, bits=64, libc=False, compiler='gcc', flags=('-O1', '-s')):
     """Bytes of a guest program of tests/integration/programs, static, without a C library or with musl."""
     with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
         source = os.path.join(SOURCE, 'tests/integration/programs', name + '.c')
@@ -268,8 +268,8 @@ def compile_program(name, bits=64, libc=False):
             subprocess.run(['musl-gcc', '-O1', '-static', '-s', '-fno-pie', '-no-pie', source, '-o', work + '/program'], check=True)
             with open(work + '/program', 'rb') as f:
                 return f.read()
-        subprocess.run(['gcc', f'-m{bits}', '-O1', '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-fno-pie', '-no-pie',
-                        '-fcf-protection=none', '-fno-tree-loop-distribute-patterns', '-s', '-Wl,--build-id=none',
-                        '-Wl,-z,noseparate-code', source, '-o', work + '/program'], check=True)
+        subprocess.run([compiler, f'-m{bits}', *flags, '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-fno-pie',
+                        '-no-pie', '-fcf-protection=none', *(('-fno-tree-loop-distribute-patterns',) if compiler == 'gcc' else ()),
+                        '-Wl,--build-id=none', '-Wl,-z,noseparate-code', source, '-o', work + '/program'], check=True)
         with open(work + '/program', 'rb') as f:
             return f.read()

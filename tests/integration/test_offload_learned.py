@@ -1,5 +1,8 @@
 """The whole chain on a real guest: loops of the workload are learned from its bytes, proved, compiled, offloaded, and
 nothing changes but time."""
+import base64
+import collections
+import gzip
 import json
 import os
 import subprocess
@@ -7,7 +10,7 @@ import tempfile
 
 import pytest
 
-from plugin_guest import BUILD, initrd_file, missing
+from plugin_guest import BUILD, compile_program, initrd_file, missing
 from test_plugin_trace import GLASSBOX, ask
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -61,6 +64,12 @@ def demo():
         subprocess.run([GLASSBOX, 'stop', name, '--force'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
 
 
+def install(run, name, program):
+    """A program into the guest's /tmp."""
+    text = base64.encodebytes(gzip.compress(program)).decode()
+    run(f"base64 -d >/tmp/{name}.gz <<'END'\n{text}END\ngunzip -c /tmp/{name}.gz >/tmp/{name}; chmod +x /tmp/{name}")
+
+
 def checksums(run, size, reps):
     import re
     return dict(re.findall(r'workload (\S+) size=\d+ reps=\d+ checksum=(\w+)', run(f'workload all {size} {reps}')))
@@ -80,6 +89,39 @@ def test_learned_kernels_change_nothing_but_time(demo, library):
     done = [k['iterations'] for k in state['kernels']]
     assert all(n > 3 * 30000 for n in done), state
     assert ask('offload', name)['offload'] == 'off'
+
+
+SERIAL = {'adler', 'crc', 'crc_sliced', 'lcg', 'fnv', 'filter', 'words', 'copy_until', 'mandelbrot', 'horner'}
+
+
+@pytest.mark.parametrize('compiler', ['gcc', 'clang-14'])
+def test_iterations_that_need_each_other(demo, compiler):
+    """Checksums, generators, filters, searches that store: in order, and the same with and without offload."""
+    name, run = demo
+    program = compile_program('serial', compiler=compiler, flags=('-O2',))
+    install(run, 'serial', program)
+    before = run('/tmp/serial')
+    assert before.count('=') == len(SERIAL), before
+    with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
+        with open(work + '/serial', 'wb') as f:
+            f.write(program)
+        rows = []
+        for loop in SERIAL:
+            text = subprocess.run([LEARNER, '--library', work + '/kernels', '--cases', '1000', '--function', f'loop_{loop}',
+                                   work + '/serial'], stdout=subprocess.PIPE, check=True, text=True).stdout
+            rows += [json.loads(line) for line in text.splitlines()]
+        learned = {int(r['id'][:16], 16): r['symbol'][5:] for r in rows if r['outcome'] in ('learned', 'known')}
+        assert {r['symbol'][5:] for r in rows if (r['pattern'] or '').startswith('serial')} == SERIAL, rows
+        state = ask('offload', name, 'on', '--library', work + '/kernels')
+        assert not state['left_out'], state
+        after = [run('/tmp/serial') for _ in range(4)]
+    state = ask('offload', name)
+    ask('offload', name, 'off')
+    assert [before] * 5 == after + [run('/tmp/serial')]
+    done = collections.Counter()
+    for kernel in state['kernels']:
+        done[learned.get(int(kernel['id'], 16))] += kernel['iterations']
+    assert all(done[loop] > 10000 for loop in SERIAL), (done, state)
 
 
 def test_offload_needs_the_plugin():
