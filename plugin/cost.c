@@ -2,12 +2,13 @@
  *
  *   TCG's price    now and then a head is left alone for some hundred iterations and the time
  *                  until the next call is taken: `tcg_ps`, the least of the last four.
- *   our price      of a call before its first iteration (`entry_ns`), of an iteration with its
- *                  share of page walks (`native_ps`), both smoothed.
- *   threshold      entry_ns / (tcg_ps - native_ps) iterations are where both are even; a kernel
- *                  runs from half as many more on. A slot with a minimum of its own keeps it.
- *   retirement     calls are added up in windows; LOSING windows in a row whose calls cost more
- *                  than their iterations would have cost under TCG end the kernel here.
+ *                  A loop that never runs on for so long (short strings) has no such price;
+ * after a window of executions one is presumed, by its number of instructions. our price of a
+ * call before its first iteration (`entry_ns`), of an iteration with its share of page walks
+ * (`native_ps`), both smoothed. threshold      entry_ns / (tcg_ps - native_ps) iterations are
+ * where both are even; a kernel runs from half as many more on. A slot with a minimum of its
+ * own keeps it. retirement     calls are added up in windows; LOSING windows in a row whose
+ * calls cost more than their iterations would have cost under TCG end the kernel here.
  *
  *   GPU            a request's price and an iteration's, the same way; used where its sum is a
  *                  tenth below native code's, in requests that fit into a slice of time.
@@ -25,6 +26,7 @@ enum {
 	OWN_LEAST = 64, /* before anything is measured */
 	LEAST_LEAST = 16,
 	MOST_LEAST = 4096,
+	PRESUMED_PS = 400, /* of an instruction under TCG */
 	CALL_NS = 60, /* of a call, outside our own clock readings */
 	GPU_LEAST = 1 << 14, /* iterations worth a request */
 	GPU_SMALL = 4, /* requests of so many at first */
@@ -84,10 +86,20 @@ void cost_short(struct loaded *l)
 		set(&l->cost.least, 0); /* a threshold that was measured wrongly ends here */
 }
 
+/* Where the first stream that moves will be after so many passes; 0: none moves. */
+static uint64_t place_after(const struct gb_plan *plan, uint64_t passes)
+{
+	for (uint32_t i = 0; i < plan->n_streams; i++)
+		if (plan->stream[i].stride)
+			return plan->stream[i].gva + (uint64_t)plan->stream[i].stride * passes;
+	return 0;
+}
+
 uint64_t cost_probe_begin(struct loaded *l, struct vcpu *v, const void *head,
-			  uint64_t iterations)
+			  const struct gb_plan *plan)
 {
 	const struct cost *c = &l->cost;
+	uint64_t iterations = plan->iterations;
 	if (iterations < PROBE_LEAST || (c->n_samples >= 4 && c->executions % PROBE_EVERY))
 		return 0;
 	if (v->probe.at == c->executions + 1 && v->probe.last == head)
@@ -97,6 +109,7 @@ uint64_t cost_probe_begin(struct loaded *l, struct vcpu *v, const void *head,
 	v->probe.head = v->probe.last = head;
 	v->probe.iterations = iterations;
 	v->probe.passes = passes;
+	v->probe.place = place_after(plan, passes);
 	v->probe.start_ns = plugin_now_ns();
 	return passes;
 }
@@ -109,17 +122,30 @@ static uint32_t least_sample(const struct cost *c)
 	return least;
 }
 
-void cost_probe_end(struct loaded *l, struct vcpu *v, uint64_t iterations, uint64_t now_ns)
+void cost_probe_end(struct loaded *l, struct vcpu *v, const struct gb_plan *plan,
+		    uint64_t now_ns)
 {
 	struct cost *c = &l->cost;
+	bool counted = plan->iterations + v->probe.passes == v->probe.iterations;
+	/* a search that nothing bounds has always as many to come */
+	bool moved = plan->iterations == v->probe.iterations && v->probe.place &&
+		     place_after(plan, 0) == v->probe.place;
 	v->probe.head = NULL;
-	if (iterations + v->probe.passes != v->probe.iterations)
+	if (!counted && !moved)
 		return; /* another run of the loop */
 	uint64_t ns = now_ns - v->probe.start_ns;
 	set(&c->tcg_sample_ps[c->n_samples % 4], ns * 1000 / v->probe.passes);
 	c->n_samples++;
 	set(&c->tcg_ps, least_sample(c));
 	choose_least(c);
+}
+
+static uint64_t tcg_price(const struct loaded *l)
+{
+	const struct cost *c = &l->cost;
+	if (c->tcg_ps || c->executions < WINDOW)
+		return c->tcg_ps;
+	return (uint64_t)l->k.n_insns * PRESUMED_PS;
 }
 
 /* Adds a call to the window; at its end the kernel has won or lost. */
@@ -130,7 +156,7 @@ static void weigh(struct loaded *l, uint64_t spent_ns, uint64_t worth_ns)
 	c->window_worth_ns += worth_ns;
 	if (++c->window_entries < WINDOW)
 		return;
-	bool lost = c->tcg_ps && c->window_spent_ns > c->window_worth_ns;
+	bool lost = tcg_price(l) && c->window_spent_ns > c->window_worth_ns;
 	set(&c->losing, lost ? c->losing + 1 : 0);
 	c->window_entries = c->window_spent_ns = c->window_worth_ns = 0;
 	publish(l);
@@ -222,7 +248,7 @@ void cost_executed(struct loaded *l, const struct cost_execution *x)
 {
 	struct cost *c = &l->cost;
 	uint64_t spent_ns = x->entry_ns + x->run_ns;
-	uint64_t worth_ns = x->iterations * c->tcg_ps / 1000;
+	uint64_t price = tcg_price(l), worth_ns = x->iterations * price / 1000;
 	c->executions++;
 	if (x->tier == GB_TIER_NATIVE) {
 		smooth(&c->entry_ns, x->entry_ns);
@@ -233,11 +259,11 @@ void cost_executed(struct loaded *l, const struct cost_execution *x)
 	}
 	choose_least(c);
 	note_tier(l, x->tier);
-	if (c->tcg_ps)
+	if (price)
 		__atomic_fetch_add(&l->shared->saved_ns, (int64_t)(worth_ns - spent_ns),
 				   __ATOMIC_RELAXED);
 	if (x->tier == GB_TIER_NATIVE) /* a GPU that loses is left by its own price */
-		weigh(l, c->tcg_ps ? spent_ns : 0, worth_ns);
+		weigh(l, price ? spent_ns : 0, worth_ns);
 	if (c->executions < 64 || c->executions % 16 == 0)
 		publish(l);
 }

@@ -10,9 +10,10 @@ void cost_short(struct loaded *l); /* a call was not */
 
 /* Iterations that the guest is to do itself so that they can be timed; 0: none now. */
 uint64_t cost_probe_begin(struct loaded *l, struct vcpu *v, const void *head,
-			  uint64_t iterations);
-/* The call after it: iterations still to come then. */
-void cost_probe_end(struct loaded *l, struct vcpu *v, uint64_t iterations, uint64_t now_ns);
+			  const struct gb_plan *plan);
+/* The call after it, and what is still to come then. */
+void cost_probe_end(struct loaded *l, struct vcpu *v, const struct gb_plan *plan,
+		    uint64_t now_ns);
 
 /* Iterations to ask the Pixel CPU service for, of those possible; 0: native code is better. */
 uint64_t cost_gpu(struct loaded *l, uint64_t possible, uint64_t slice_ns);

@@ -40,6 +40,7 @@ struct vcpu {
 	struct {
 		const void *head; /* NULL: none under way */
 		uint64_t start_ns, iterations; /* when it began, and the trip count then */
+		uint64_t place; /* of the first moving stream at its end */
 		uint64_t passes; /* iterations until the next call */
 		const void *last; /* head of the last one, and the kernel's executions then */
 		uint64_t at;

@@ -417,8 +417,8 @@ static uint64_t back_off(struct entry *e)
 static bool measure_tcg(struct entry *e)
 {
 	if (e->v->probe.head == e->head)
-		cost_probe_end(e->l, e->v, e->plan.iterations, e->start_ns);
-	e->skip = cost_probe_begin(e->l, e->v, e->head, e->plan.iterations);
+		cost_probe_end(e->l, e->v, &e->plan, e->start_ns);
+	e->skip = cost_probe_begin(e->l, e->v, e->head, &e->plan);
 	e->probing = e->skip;
 	return e->probing;
 }
