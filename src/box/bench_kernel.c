@@ -1,6 +1,7 @@
 #include "box/bench_kernel.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -64,13 +65,14 @@ static struct error *read_everything(struct guest *guest)
 OWN_DECLARE(own_guest, struct guest *, guest_destroy)
 OWN_DECLARE(own_memory, struct phys_mem *, phys_mem_destroy)
 
-static struct error *measure_everything(const char *dump, double *ms_ret)
+static struct error *measure_everything(const char *dump, double *ms_ret, uint64_t *bytes_ret)
 {
 	AUTO(own_memory) struct phys_mem *mem = NULL;
 	AUTO(own_guest) struct guest *guest = NULL;
 	struct guest_params params = { 0 };
 	TRY(dump_open(dump, &mem));
 	TRY(guest_open(mem, &params, &guest));
+	*bytes_ret = phys_mem_size(mem);
 	*ms_ret = 0;
 	for (int i = 0; i <= REPEATS; i++) {
 		double start = bench_now_ms();
@@ -100,8 +102,8 @@ static struct bench_row beside(struct bench_row row, const char *peer, bool has_
 	return row;
 }
 
-static struct error *add_first_answer(const char *dump, const struct bench_peers *peers,
-				      json_t *rows)
+static struct error *add_first_answer(const char *dump, uint64_t bytes,
+				      const struct bench_peers *peers, json_t *rows)
 {
 	static const char peer[] = "Volatility 3 linux.pslist, symbols prepared";
 	struct run_cost vol = peers->volatility[BENCH_PLUGIN_ps],
@@ -112,11 +114,15 @@ static struct error *add_first_answer(const char *dump, const struct bench_peers
 			 wall = { .name = "guest.first_ps_wall", .unit = "ms" },
 			 peak = { .name = "guest.peak_memory", .unit = "MB" },
 			 other = { .name = "guest.first_ps_cpu_mquire", .unit = "ms" };
+	double goal = bytes <= GUEST_BYTES ? 100 : 300;
+	cpu.measures = other.measures = "processor time, user and system, of a new process";
+	wall.measures = "from start to end of that process; judged if it had the processor for "
+			"half of it";
 	cpu.value = other.value = cold.cpu_ms;
 	wall.value = cold.wall_ms;
 	peak.value = cold.peak_mb;
-	cpu.goal = other.goal = 100;
-	wall.goal = 300;
+	cpu.goal = other.goal = wall.goal = goal;
+	wall.unjudged = cold.cpu_ms < cold.wall_ms / 2;
 	peak.goal = 50;
 	cpu = beside(cpu, peer, vol.ok, vol.cpu_ms);
 	wall = beside(wall, peer, vol.ok, vol.wall_ms);
@@ -128,6 +134,19 @@ static struct error *add_first_answer(const char *dump, const struct bench_peers
 		return NULL;
 	other = beside(other, "mquire, tasks", true, peers->mquire.cpu_ms);
 	return bench_add_row(rows, &other);
+}
+
+static struct error *add_crash(const char *dump, const struct bench_peers *peers, json_t *rows)
+{
+	if (!peers->crash.ok)
+		return NULL;
+	struct bench_row row = { .name = "guest.first_lsmod_cpu_crash",
+				 .unit = "ms",
+				 .value = run_on(dump, "lsmod", NULL).cpu_ms,
+				 .goal = 100 };
+	row = beside(row, "crash mod, with the kernel's debug package", true,
+		     peers->crash.cpu_ms);
+	return bench_add_row(rows, &row);
 }
 
 static struct error *add_lists(const char *dump, const struct bench_peers *peers, json_t *rows)
@@ -164,12 +183,14 @@ static struct error *bench_dump(const char *dump, bool with_peers, json_t *rows)
 {
 	struct bench_peers peers = { 0 };
 	double everything = 0;
+	uint64_t bytes = 0;
+	TRY(measure_everything(dump, &everything, &bytes));
 	if (with_peers)
 		bench_peers_measure(dump, &peers);
 	struct run_cost vol = peers.volatility[BENCH_PLUGIN_ps];
-	TRY(add_first_answer(dump, &peers, rows));
+	TRY(add_first_answer(dump, bytes, &peers, rows));
 	TRY(add_lists(dump, &peers, rows));
-	TRY(measure_everything(dump, &everything));
+	TRY(add_crash(dump, &peers, rows));
 	struct bench_row row = {
 		.name = "guest.everything_warm", .value = everything, .unit = "ms", .goal = 20
 	};
@@ -177,10 +198,10 @@ static struct error *bench_dump(const char *dump, bool with_peers, json_t *rows)
 	return bench_add_row(rows, &row);
 }
 
-/* The guest's memory as a file, which the caller removes. */
+/* The guest's memory as a file, which the caller removes. mquire goes by the name's end. */
 static struct error *dump_of(struct bench_guest *guest, char *path)
 {
-	int fd = mkstemp(path);
+	int fd = mkstemps(path, 4);
 	if (fd < 0)
 		return error_create(ERR_SYSTEM, "no room for a dump in /tmp");
 	close(fd);
@@ -197,7 +218,7 @@ static struct error *dump_of(struct bench_guest *guest, char *path)
 struct error *bench_kernel(const char *dump, bool with_peers, json_t *rows)
 {
 	AUTO(own_bench_guest) struct bench_guest *guest = NULL;
-	char path[] = "/tmp/glassbox-bench-XXXXXX";
+	char path[] = "/tmp/glassbox-bench-XXXXXX.raw";
 	TRY(bench_guest_start(GUEST_BYTES, &guest));
 	if (dump) {
 		TRY(bench_dump(dump, with_peers, rows));

@@ -1,19 +1,29 @@
 #include "box/bench_live.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/error.h"
 #include "box/bench_guest.h"
 #include "box/bench_run.h"
 #include "vm/vm.h"
 
-enum { LOOKS_FEW = 100, LOOKS_MANY = 1100, LOOK_MS = 10, FORK_TIMEOUT_MS = 300000 };
+enum { LOOKS_FEW = 100, LOOKS_MANY = 1100, LOOK_MS = 10, WATCH_PAIRS = 3 };
+enum { FORK_TIMEOUT_MS = 300000 };
 #define LISTS_GUEST_BYTES (UINT64_C(768) << 20)
 
-/* Processor time of one look of a watch: that of many less that of few. */
+static int compare_numbers(const void *left, const void *right)
+{
+	double a = *(const double *)left, b = *(const double *)right;
+	return a < b ? -1 : a > b;
+}
+
+/* Processor time of one look of a watch: that of many less that of few, the median of several
+ * such pairs, since a look at a guest that just did something costs more. */
 static struct error *add_watch(const char *vm, json_t *rows)
 {
 	char few[16], many[16], every[16];
+	double look_ms[WATCH_PAIRS];
 	snprintf(few, sizeof(few), "%d", LOOKS_FEW);
 	snprintf(many, sizeof(many), "%d", LOOKS_MANY);
 	snprintf(every, sizeof(every), "%d", LOOK_MS);
@@ -21,16 +31,25 @@ static struct error *add_watch(const char *vm, json_t *rows)
 				"--looks",	  few,	   NULL };
 	/* The first watch of a boot writes down all symbols. */
 	bench_run_program(watch);
-	struct run_cost short_run = bench_run_program(watch);
-	watch[6] = many;
-	struct run_cost long_run = bench_run_program(watch);
-	if (!short_run.ok || !long_run.ok)
-		return error_create(ERR_PEER, "the guest of the benchmark cannot be watched");
-	double look_ms = (long_run.cpu_ms - short_run.cpu_ms) / (LOOKS_MANY - LOOKS_FEW);
-	return bench_add_row(rows, &(struct bench_row){ .name = "guest.watch_100hz",
-							.value = look_ms / LOOK_MS * 100,
-							.unit = "% of a core",
-							.goal = 5 });
+	for (int i = 0; i < WATCH_PAIRS; i++) {
+		watch[6] = few;
+		struct run_cost short_run = bench_run_program(watch);
+		watch[6] = many;
+		struct run_cost long_run = bench_run_program(watch);
+		if (!short_run.ok || !long_run.ok)
+			return error_create(ERR_PEER,
+					    "the guest of the benchmark cannot be watched");
+		look_ms[i] = (long_run.cpu_ms - short_run.cpu_ms) / (LOOKS_MANY - LOOKS_FEW);
+	}
+	qsort(look_ms, WATCH_PAIRS, sizeof(*look_ms), compare_numbers);
+	return bench_add_row(
+		rows,
+		&(struct bench_row){ .name = "guest.watch_100hz",
+				     .measures = "processor time of the watching process, "
+						 "median of three times 1000 looks",
+				     .value = look_ms[WATCH_PAIRS / 2] / LOOK_MS * 100,
+				     .unit = "% of a core",
+				     .goal = 5 });
 }
 
 struct error *bench_live(struct bench_guest *quiet, json_t *rows)

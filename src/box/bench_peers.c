@@ -7,6 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/error.h"
+#include "base/phys_mem.h"
+#include "guest/guest.h"
+#include "vm/dump.h"
+
 /* drgn needs an ELF dump, and debugging information for anything but symbols. */
 static const char drgn_script[] =
 	"import sys, drgn\n"
@@ -36,15 +41,48 @@ static void measure_volatility(const char *dump, const char *folder, struct benc
 	}
 }
 
-static void measure_drgn(const char *dump, const char *folder, struct bench_peers *peers)
+static void measure_drgn(const char *elf, struct bench_peers *peers)
 {
-	char elf[PATH_MAX];
-	snprintf(elf, sizeof(elf), "%s/dump.elf", folder);
-	const char *convert[] = { "/proc/self/exe", "dump", "--file", dump, "-o", elf,
-				  "--format",	    "elf",  NULL };
 	const char *drgn[] = { "python3", "-c", drgn_script, elf, NULL };
-	if (bench_run_program(convert).ok)
-		peers->drgn = bench_best_run(drgn);
+	peers->drgn = bench_best_run(drgn);
+}
+
+/* Debian's debug packages put a kernel's own file, with debugging information, there. */
+static bool debug_file(const char *dump, char *path, size_t size)
+{
+	struct phys_mem *mem = NULL;
+	struct guest *guest = NULL;
+	struct guest_summary summary = { 0 };
+	struct guest_params params = { 0 };
+	struct error *err = dump_open(dump, &mem);
+	if (!err)
+		err = guest_open(mem, &params, &guest);
+	if (!err)
+		guest_summary(guest, &summary);
+	snprintf(path, size, "/usr/lib/debug/boot/vmlinux-%s",
+		 summary.release ? summary.release : "");
+	guest_destroy(guest);
+	phys_mem_destroy(mem);
+	error_destroy(err);
+	return !access(path, R_OK);
+}
+
+/* It takes ELF, and wants its commands in a file. */
+static void measure_crash(const char *dump, const char *elf, const char *folder,
+			  struct bench_peers *peers)
+{
+	char vmlinux[PATH_MAX], commands[PATH_MAX];
+	if (!debug_file(dump, vmlinux, sizeof(vmlinux)))
+		return;
+	snprintf(commands, sizeof(commands), "%s/crash", folder);
+	FILE *file = fopen(commands, "we");
+	if (!file)
+		return;
+	fputs("mod\nquit\n", file);
+	fclose(file);
+	const char *crash[] = { "crash",  "-s",	   "--no_scroll", "--no_panic", "-i",
+				commands, vmlinux, elf,		  NULL };
+	peers->crash = bench_run_program(crash);
 }
 
 static void measure_mquire(const char *dump, struct bench_peers *peers)
@@ -60,8 +98,15 @@ void bench_peers_measure(const char *dump, struct bench_peers *ret)
 	if (!mkdtemp(folder))
 		return;
 	measure_volatility(dump, folder, ret);
-	measure_drgn(dump, folder, ret);
 	measure_mquire(dump, ret);
+	char elf[PATH_MAX];
+	snprintf(elf, sizeof(elf), "%s/dump.elf", folder);
+	const char *convert[] = { "/proc/self/exe", "dump", "--file", dump, "-o", elf,
+				  "--format",	    "elf",  NULL };
+	if (bench_run_program(convert).ok) {
+		measure_drgn(elf, ret);
+		measure_crash(dump, elf, folder, ret);
+	}
 	const char *clean[] = { "rm", "-rf", folder, NULL };
 	bench_run_program(clean);
 }

@@ -1,6 +1,6 @@
 /* Other tools that read the memory of Linux guests, run on the same dump for comparison where
- * they are installed: Volatility 3 (`vol`), drgn (a module of `python3`), mquire. Thread: one.
- */
+ * they are installed: Volatility 3 (`vol`), drgn (a module of `python3`), mquire, and crash
+ * where the kernel's debug package is installed as well. Thread: one. */
 #ifndef BOX_BENCH_PEERS_H
 #define BOX_BENCH_PEERS_H
 #include "box/bench_run.h"
@@ -24,6 +24,7 @@ struct bench_peers {
 						      * that an earlier run has prepared */
 	struct run_cost drgn; /* opens the dump, indexes kallsyms, finds a symbol */
 	struct run_cost mquire; /* lists the tasks */
+	struct run_cost crash; /* lists the modules */
 };
 /* What is not installed, or fails, has ok false. */
 void bench_peers_measure(const char *dump, struct bench_peers *ret);

@@ -68,9 +68,11 @@ struct error *bench_add_row(json_t *rows, const struct bench_row *row)
 	json_t *ratio = row->baseline && row->value > 0
 				? json_real(row->baseline_value / row->value)
 				: json_null();
-	json_t *made = json_pack("{s:s,s:f,s:s,s:o,s:o,s:f,s:b}", "name", row->name, "value",
-				 row->value, "unit", row->unit, "baseline", base, "ratio",
-				 ratio, "goal", row->goal, "pass", row->value <= row->goal);
+	json_t *pass = row->unjudged ? json_null() : json_boolean(row->value <= row->goal);
+	json_t *made =
+		json_pack("{s:s,s:s?,s:f,s:s,s:o,s:o,s:f,s:o}", "name", row->name, "measures",
+			  row->measures, "value", row->value, "unit", row->unit, "baseline",
+			  base, "ratio", ratio, "goal", row->goal, "pass", pass);
 	if (!made || json_array_append_new(rows, made))
 		return error_create(ERR_MEMORY, "no memory for an answer");
 	return NULL;

@@ -17,10 +17,13 @@ struct run_cost bench_best_run(const char *const *argv);
 
 double bench_now_ms(void);
 
-/* A row as the bench call documents them: a smaller value is better. baseline may be NULL. */
+/* A row as the bench call documents them: a smaller value is better. baseline may be NULL. What
+ * was measured under conditions that say nothing about the goal is not judged: pass is null. */
 struct bench_row {
 	const char *name, *unit, *baseline;
+	const char *measures; /* in words, what the value is */
 	double value, goal, baseline_value;
+	bool unjudged;
 };
 struct error *bench_add_row(json_t *rows, const struct bench_row *row);
 #endif

@@ -91,10 +91,11 @@ const struct call call_bench = {
 	.name = "bench",
 	.group = "programs",
 	.summary = "measure, beside baselines of the same run",
-	.details = "RATIO is how many times better than the baseline, which --json names.\n"
-		   "guest: beside Volatility 3 (vol), drgn (of python3) and mquire where the\n"
-		   "PATH has them; that takes minutes.\n"
-		   "Times of drawing are GPU time where there is a GPU.",
+	.details =
+		"RATIO is how many times better than the baseline, which --json names.\n"
+		"guest: beside Volatility 3 (vol), drgn (of python3), mquire and crash (with\n"
+		"the kernel's debug package) where the PATH has them; that takes minutes.\n"
+		"Times of drawing are GPU time where there is a GPU.",
 	.examples = "  glassbox bench viz\n  glassbox bench viz --dump ram.raw --json",
 	.flags = CALL_CLI_ONLY,
 	.params = bench_params,

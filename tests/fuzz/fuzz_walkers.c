@@ -2,7 +2,8 @@
  * by GLASSBOX_FUZZ_DUMP, or without one the make-believe kernel. The input is a list of
  * { u16 for how many reads pass, u8 kind of lie }: the word that the next read wants then has
  * another value, and keeps it until the end of the input. So lies are told exactly where the
- * walkers look, page tables included. */
+ * walkers look, page tables included. The first byte says which question is asked;
+ * GLASSBOX_FUZZ_ASK names one for all inputs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "guest/cpu.h"
 #include "guest/dmesg.h"
 #include "guest/file.h"
+#include "guest/fingerprint.h"
 #include "guest/guest.h"
 #include "guest/hidden.h"
 #include "guest/irq.h"
@@ -54,8 +56,18 @@ struct liar {
 	size_t n_lies;
 	uint64_t pointers[POINTERS]; /* seen lately */
 	size_t n_pointers;
+	bool hides_types; /* as if the kernel carried none */
 };
 static struct liar liar;
+
+/* The header of BTF: magic, version 1, no flags, 24 bytes. */
+static void hide_types(uint8_t *bytes, size_t length)
+{
+	static const uint8_t header[] = { 0x9f, 0xeb, 1, 0, 24, 0, 0, 0 };
+	uint8_t *at = bytes;
+	while ((at = memmem(at, (size_t)(bytes + length - at), header, sizeof(header))))
+		memset(at, 0, sizeof(header));
+}
 
 static uint64_t a_pointer(uint8_t kind)
 {
@@ -131,6 +143,8 @@ static bool read_lies(struct phys_mem *mem, uint64_t gpa, void *to, size_t lengt
 		next_lie();
 	}
 	tell(gpa, to, length);
+	if (liar.hides_types)
+		hide_types(to, length);
 	return true;
 }
 
@@ -235,10 +249,31 @@ static void ask_lists(struct guest *guest)
 {
 	struct guest_kernel_info info;
 	guest_kernel_info_read(guest, &info);
-	guest_modules_each(guest, on_module, NULL);
 	guest_irqs_each(guest, on_irq, NULL);
 	guest_cpus_each(guest, on_cpu, NULL);
+}
+
+static void ask_modules(struct guest *guest)
+{
+	guest_modules_each(guest, on_module, NULL);
+}
+
+static void ask_timers(struct guest *guest)
+{
 	guest_timers_each(guest, on_timer, NULL);
+}
+
+/* Every socket, those that only a table knows too. */
+static void ask_sockets(struct guest *guest)
+{
+	struct guest_tasks none = { 0 };
+	error_destroy(guest_sockets_each(guest, &none, false, on_socket, NULL));
+}
+
+static void ask_fingerprint(struct guest *guest)
+{
+	struct guest_fingerprints prints;
+	guest_fingerprints_read(guest, &prints);
 }
 
 static void ask_mounts(struct guest *guest)
@@ -277,15 +312,34 @@ static void ask_hidden_modules(struct guest *guest)
 }
 
 /* Finding the kernel anew, while memory lies. */
-static void ask_anew(struct guest *guest)
+static void ask_another(struct guest *guest, bool all)
 {
 	struct guest_params params = { 0 };
 	struct guest *another = NULL;
 	struct error *err = guest_open(guest_memory(guest), &params, &another);
 	if (!err)
 		ask_tasks(another);
+	if (!err && all) {
+		ask_slabs(another);
+		ask_pages(another);
+		ask_mounts(another);
+		ask_modules(another);
+	}
 	error_destroy(err);
 	guest_destroy(another);
+}
+
+static void ask_anew(struct guest *guest)
+{
+	ask_another(guest, false);
+}
+
+/* Working layouts out from memory that lies. */
+static void ask_inferred(struct guest *guest)
+{
+	liar.hides_types = true;
+	ask_another(guest, true);
+	liar.hides_types = false;
 }
 
 static const struct {
@@ -302,9 +356,24 @@ static const struct {
 	{ "hidden", ask_hidden },
 	{ "hidden modules", ask_hidden_modules },
 	{ "pages", ask_pages },
+	{ "modules", ask_modules },
+	{ "timers", ask_timers },
+	{ "sockets", ask_sockets },
+	{ "fingerprint", ask_fingerprint },
+	/* The last two are much slower than the others. */
 	{ "anew", ask_anew },
+	{ "inferred", ask_inferred },
 };
-enum { N_QUESTIONS = sizeof(questions) / sizeof(questions[0]) };
+enum { N_QUESTIONS = sizeof(questions) / sizeof(questions[0]), N_SLOW = 2 };
+
+static size_t question_of(uint8_t byte)
+{
+	const char *name = getenv("GLASSBOX_FUZZ_ASK");
+	for (size_t i = 0; name && i < N_QUESTIONS; i++)
+		if (!strcmp(name, questions[i].name))
+			return i;
+	return byte < 8 ? N_QUESTIONS - 1 - byte % N_SLOW : byte % (N_QUESTIONS - N_SLOW);
+}
 
 static double slowest[N_QUESTIONS];
 static size_t most_rows[N_QUESTIONS];
@@ -353,8 +422,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		abort();
 	if (!size)
 		return 0;
-	/* The last is much slower than the others. */
-	size_t which = bytes[0] < 4 ? N_QUESTIONS - 1 : bytes[0] % (N_QUESTIONS - 1);
+	size_t which = question_of(bytes[0]);
 	liar.input = bytes + 1;
 	liar.input_size = size - 1 < 3 * LIES_MAX ? size - 1 : 3 * LIES_MAX;
 	liar.n_lies = rows = 0;
