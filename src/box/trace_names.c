@@ -11,14 +11,18 @@
 #include "guest/program_symbols.h"
 #include "guest/symtab.h"
 #include "guest/task.h"
+#include "vm/proc.h"
 
 struct trace_names {
 	struct guest *guest; /* borrowed; NULL: no kernel found */
 	struct guest_tasks tasks; /* at the start */
 	struct guest_tasks later; /* read again when a page table was not among them */
 	bool looked_again;
+	uint64_t asked_ns; /* when a name was wanted last */
 	struct program_symbols *programs; /* with guest only */
 };
+
+enum { PAUSE_NS = 100000000 };
 
 /* With page-table isolation a process has a second table for user mode one page higher. */
 static const uint64_t ISOLATION_BIT = 0x1000;
@@ -60,11 +64,23 @@ static const struct guest_task *task_in(const struct guest_tasks *tasks, uint64_
 	return NULL;
 }
 
+/* Names are wanted after seconds of watching, when the time for the question that read the
+ * tasks is long over. Names that follow each other closely are one question, with one budget.
+ */
+static void go_on(struct trace_names *names)
+{
+	uint64_t now = clock_now_ns();
+	if (names->guest && now - names->asked_ns > PAUSE_NS)
+		guest_renew(names->guest);
+	names->asked_ns = clock_now_ns();
+}
+
 /* Processes may have started since: one more look. */
 static const struct guest_task *task_of(struct trace_names *names, uint64_t cr3)
 {
 	if (!cr3 || !names->guest)
 		return NULL;
+	go_on(names);
 	const struct guest_task *task = task_in(&names->tasks, cr3);
 	if (!task && !names->looked_again) {
 		names->looked_again = true;
@@ -121,6 +137,7 @@ void trace_names_place(void *user, uint64_t cr3, uint64_t gva, char *ret, size_t
 	struct trace_names *names = user;
 	char process[128], place[256];
 	*into_ret = 0;
+	go_on(names);
 	if (gva >> 63 && names->guest) {
 		kernel_text(names, gva, ret, ret_bytes, into_ret);
 		return;

@@ -31,6 +31,9 @@ void guest_destroy(struct guest *guest);
 
 /* Starts a new question: forgets cached translations and notes, renews the time budget. */
 void guest_begin(struct guest *guest);
+/* Renews the budget alone, for a question that goes on after a wait: what was read and noted
+ * before stays. */
+void guest_renew(struct guest *guest);
 
 /* What was found, for status. All borrowed. */
 struct guest_summary {

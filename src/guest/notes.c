@@ -77,6 +77,13 @@ void guest_forget_notes(struct guest *guest)
 	guest->notes.count = 0;
 }
 
+void guest_renew(struct guest *guest)
+{
+	guest->steps = 0;
+	guest->out_of_budget = false;
+	guest->deadline_ns = guest_clock_ns() + budget_ns;
+}
+
 void guest_begin(struct guest *guest)
 {
 	guest_forget_notes(guest);
@@ -84,9 +91,7 @@ void guest_begin(struct guest *guest)
 	module_symbols_destroy(guest->module_symbols);
 	guest->module_symbols = NULL;
 	guest->faults = guest->torn = 0;
-	guest->steps = 0;
-	guest->out_of_budget = false;
-	guest->deadline_ns = guest_clock_ns() + budget_ns;
+	guest_renew(guest);
 }
 
 bool guest_step(struct guest *guest)
