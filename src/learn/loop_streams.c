@@ -3,7 +3,10 @@
 #include "base/error.h"
 #include "learn/loop.h"
 
-enum { WINDOW_MAX = 4096 };
+enum {
+	WINDOW_MAX = 4096,
+	TABLE_WRITE_MAX = 4096, /* GB_KERNEL_MAX_WIDTH: what the plugin takes */
+};
 
 /* base = rest + offset */
 static ir_ref split_offset(struct loop *loop, ir_ref base, uint64_t *offset_ret)
@@ -168,17 +171,20 @@ static void join_table(struct loop *loop, unsigned number, int64_t at, ir_ref ba
 		stream->high = access->offset + end;
 }
 
-static struct error *add_table(struct loop *loop, ir_ref address, unsigned bits,
-			       struct loop_access *access)
+static struct error *add_table(struct loop *loop, ir_ref address,
+			       const struct iteration_event *event, struct loop_access *access)
 {
 	struct table table = { 0 };
 	struct ir *ir = loop->ir;
 	if (!table_collect(loop, &table, address, 1) || table.index == IR_NONE)
-		return error_create(ERR_UNSUPPORTED, "reads at an address that is data");
+		return error_create(ERR_UNSUPPORTED, "%s at an address that is data",
+				    event->store ? "stores" : "reads");
 	ir_ref zero = ir_const(ir, 64, 0), rest = table.base == IR_NONE ? zero : table.base;
-	struct loop_stream fresh = { .region = true, .reads = true };
+	struct loop_stream fresh = { .region = true,
+				     .reads = !event->store,
+				     .writes = event->store };
 	fresh.base = ir_binary(ir, IR_ADD, rest, ir_const(ir, 64, table.constant));
-	fresh.high = (int32_t)(table.last + bits / 8);
+	fresh.high = (int32_t)(table.last + event->width / 8);
 	access->index = table.index;
 	for (unsigned i = 0; i < loop->n_streams; i++) {
 		const struct loop_stream *stream = &loop->streams[i];
@@ -191,6 +197,8 @@ static struct error *add_table(struct loop *loop, ir_ref address, unsigned bits,
 		    at > stream->high + WINDOW_MAX * 2)
 			continue;
 		join_table(loop, i, at, fresh.base, fresh.high, access);
+		loop->streams[i].reads |= fresh.reads;
+		loop->streams[i].writes |= fresh.writes;
 		return NULL;
 	}
 	return add_stream(loop, &fresh, &access->stream);
@@ -223,11 +231,10 @@ static struct error *place(struct loop *loop, const struct iteration_event *even
 	if (loop_depends(loop, address, IR_OPAQUE, ~0ull))
 		return error_create(ERR_UNSUPPORTED, "an address without a meaning here");
 	if (!loop_linear(loop, address, &linear)) {
-		if (event->store)
+		if (event->store && !loop->serial)
 			return error_create(ERR_UNSUPPORTED,
 					    "stores at an address that is data");
-		TRY(add_table(loop, address, event->width, access));
-		return NULL;
+		return add_table(loop, address, event, access);
 	}
 	uint64_t offset;
 	ir_ref rest = split_offset(loop, linear.base, &offset);
@@ -262,6 +269,11 @@ struct error *loop_find_streams(struct loop *loop)
 		}
 		loop->accesses[loop->n_accesses++] = access;
 	}
+	for (unsigned i = 0; i < loop->n_streams; i++)
+		if (loop->streams[i].region && loop->streams[i].writes &&
+		    loop->streams[i].high > TABLE_WRITE_MAX)
+			return error_create(ERR_UNSUPPORTED, "writes a table of %d bytes",
+					    loop->streams[i].high);
 	return NULL;
 }
 

@@ -378,6 +378,7 @@ static struct error *prove_steps(struct prover *p)
 	}
 	prove_memory_equal(p);
 	prove_memory_untouched(p);
+	prove_tables_equal(p);
 	prove_lookups(p);
 	check_registers(p);
 	for (uint32_t i = 0; i < p->kernel->n_reductions && !p->kernel->serial; i++)

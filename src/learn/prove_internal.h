@@ -15,10 +15,17 @@ struct prove_byte {
 	Z3_ast x86, mcode;
 };
 
-struct prove_table_use { /* an LDX of the body */
-	unsigned stream, bits;
-	Z3_ast index;
+/* Bytes of memory from base + stride k + offset, or base + index + offset of a table, on. */
+struct prove_place {
+	unsigned stream;
+	Z3_ast index; /* or NULL */
 	int64_t offset;
+};
+
+struct prove_table_use { /* an LDX or STX of the body */
+	struct prove_place at;
+	unsigned bits;
+	bool store;
 };
 
 struct prover {
@@ -41,6 +48,7 @@ struct prover {
 	Z3_ast done; /* and the kernel does it: it does not stop before */
 	VEC(struct prove_byte) bytes;
 	VEC(struct prove_table_use) uses;
+	Z3_ast tables[MCODE_MAX_STREAMS][2]; /* those the loop writes; NULL: as at first */
 	bool out_of_memory;
 	/* integers */
 	struct lia lia;
@@ -66,6 +74,12 @@ struct error *prove_memory_body(struct prover *p);
 struct error *prove_memory_raw(struct prover *p);
 void prove_memory_equal(struct prover *p);
 void prove_lookups(struct prover *p);
+bool prover_writes_table(const struct prover *p, unsigned stream);
+Z3_ast prove_table_read(struct prover *p, bool x86, const struct prove_place *at,
+			unsigned bits);
+void prove_table_write(struct prover *p, bool x86, const struct prove_place *at, Z3_ast value,
+		       Z3_ast condition);
+void prove_tables_equal(struct prover *p);
 void prove_memory_untouched(struct prover *p);
 Z3_ast prover_stops(struct prover *p); /* the kernel ends before this iteration; or NULL */
 Z3_ast prover_first_bytes(struct prover *p, unsigned stream, Z3_ast index, int64_t offset,

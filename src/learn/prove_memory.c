@@ -68,17 +68,25 @@ Z3_ast prover_first_bytes(struct prover *p, unsigned stream, Z3_ast index, int64
 	return value;
 }
 
+static struct error *note_use(struct prover *p, const struct prove_place *at, unsigned bits,
+			      bool store)
+{
+	struct prove_table_use use = { *at, bits, store };
+	if (!VEC_PUSH(&p->uses, use))
+		return error_create(ERR_MEMORY, "out of memory");
+	return NULL;
+}
+
 static struct error *body_load(void *user, unsigned stream, Z3_ast index, int64_t offset,
 			       unsigned bits, Z3_ast *ret)
 {
 	struct prover *p = user;
-	if (index) {
-		index = Z3_simplify(p->z, index);
-		struct prove_table_use use = { stream, bits, index, offset };
-		if (!VEC_PUSH(&p->uses, use))
-			return error_create(ERR_MEMORY, "out of memory");
-	}
-	*ret = read_bytes(p, false, stream, index, offset, bits);
+	struct prove_place at = { stream, index ? Z3_simplify(p->z, index) : NULL, offset };
+	if (index)
+		TRY(note_use(p, &at, bits, false));
+	*ret = index && prover_writes_table(p, stream)
+		       ? prove_table_read(p, false, &at, bits)
+		       : read_bytes(p, false, stream, at.index, offset, bits);
 	return NULL;
 }
 
@@ -86,10 +94,15 @@ static struct error *body_store(void *user, unsigned stream, Z3_ast index, int64
 				Z3_ast value, Z3_ast condition)
 {
 	struct prover *p = user;
-	if (index)
-		return error_create(ERR_UNSUPPORTED, "the prover takes no indexed stores");
-	write_bytes(p, false, stream, offset, value, condition);
-	return NULL;
+	struct prove_place at = { stream, index ? Z3_simplify(p->z, index) : NULL, offset };
+	if (!index) {
+		write_bytes(p, false, stream, offset, value, condition);
+		return NULL;
+	}
+	if (!p->kernel->serial || !prover_writes_table(p, stream))
+		return error_create(ERR_UNSUPPORTED, "indexed stores in any order");
+	prove_table_write(p, false, &at, value, condition);
+	return note_use(p, &at, bv_width(p->z, value), true);
 }
 
 struct error *prove_memory_body(struct prover *p)
@@ -119,17 +132,17 @@ void prove_lookups(struct prover *p)
 	Z3_context z = p->z;
 	for (size_t i = 0; i < p->uses.count; i++) {
 		const struct prove_table_use *use = &p->uses.items[i];
-		const struct mcode_stream *s = &p->kernel->streams[use->stream];
+		const struct mcode_stream *s = &p->kernel->streams[use->at.stream];
 		bool table = s->flags & MCODE_STREAM_REGION;
 		Z3_ast length = table ? p->setup[s->length_slot]
 				      : bv_const(z, 64, (uint64_t)(s->high - (int64_t)s->low));
-		Z3_ast at = Z3_mk_bvadd(z, use->index,
-					bv_const(z, 64, (uint64_t)(use->offset - s->low)));
+		Z3_ast at = Z3_mk_bvadd(z, use->at.index,
+					bv_const(z, 64, (uint64_t)(use->at.offset - s->low)));
 		Z3_ast bytes = bv_const(z, 64, use->bits / 8);
 		Z3_ast inside[2] = { Z3_mk_bvule(z, bytes, length),
 				     Z3_mk_bvule(z, at, Z3_mk_bvsub(z, length, bytes)) };
 		char name[64];
-		snprintf(name, sizeof(name), "lookup %zu is in table %u", i, use->stream);
+		snprintf(name, sizeof(name), "lookup %zu is in table %u", i, use->at.stream);
 		prover_check(p, name, NULL, Z3_mk_and(z, 2, inside));
 	}
 }
@@ -144,12 +157,6 @@ static Z3_ast stream_address(struct prover *p, unsigned stream)
 	return Z3_mk_bvadd(p->z, base,
 			   Z3_mk_bvmul(p->z, p->k, bv_const(p->z, 64, (uint64_t)s->stride)));
 }
-
-struct where {
-	unsigned stream;
-	Z3_ast index;
-	int64_t offset;
-};
 
 static bool in_window(const struct prover *p, unsigned stream, int64_t offset, unsigned bits)
 {
@@ -176,7 +183,7 @@ static Z3_ast as_sum(Z3_context z, Z3_ast a)
 
 /* The address is plainly a place of some stream. */
 static bool place_by_form(struct prover *p, const struct iteration_event *event, Z3_ast address,
-			  struct where *ret)
+			  struct prove_place *ret)
 {
 	for (unsigned s = 0; s < p->kernel->n_streams; s++) {
 		uint64_t offset;
@@ -188,28 +195,28 @@ static bool place_by_form(struct prover *p, const struct iteration_event *event,
 		if (!bv_is_value(p->z, distance, &offset) ||
 		    !in_window(p, s, (int64_t)offset, event->width))
 			continue;
-		*ret = (struct where){ s, NULL, (int64_t)offset };
+		*ret = (struct prove_place){ s, NULL, (int64_t)offset };
 		return true;
 	}
 	return false;
 }
 
 static bool place_in_table(struct prover *p, const struct iteration_event *event,
-			   Z3_ast address, struct where *ret)
+			   Z3_ast address, struct prove_place *ret)
 {
-	for (size_t i = 0; !event->store && i < p->uses.count; i++) {
+	for (size_t i = 0; i < p->uses.count; i++) {
 		const struct prove_table_use *use = &p->uses.items[i];
-		if (use->bits != event->width)
+		if (use->bits != event->width || use->store != event->store)
 			continue;
-		Z3_ast at = Z3_mk_bvadd(
-			p->z, Z3_mk_bvadd(p->z, stream_address(p, use->stream), use->index),
-			bv_const(p->z, 64, (uint64_t)use->offset));
+		Z3_ast base = stream_address(p, use->at.stream);
+		Z3_ast at = Z3_mk_bvadd(p->z, Z3_mk_bvadd(p->z, base, use->at.index),
+					bv_const(p->z, 64, (uint64_t)use->at.offset));
 		struct proof_try same = { .name = "table address",
 					  .goal = Z3_mk_eq(p->z, address, at),
 					  .quiet = true };
 		if (!proof_check(p->proof, p->z, &same))
 			continue;
-		*ret = (struct where){ use->stream, use->index, use->offset };
+		*ret = use->at;
 		return true;
 	}
 	return false;
@@ -217,7 +224,7 @@ static bool place_in_table(struct prover *p, const struct iteration_event *event
 
 /* The address equals a stream's only because counters do not wrap: as integers. */
 static bool place_by_numbers(struct prover *p, const struct iteration_event *event,
-			     Z3_ast address, struct where *ret)
+			     Z3_ast address, struct prove_place *ret)
 {
 	struct loop *loop = p->loop;
 	for (unsigned i = 0; i < loop->n_accesses; i++) {
@@ -239,7 +246,7 @@ static bool place_by_numbers(struct prover *p, const struct iteration_event *eve
 		    !prove_int_address(p, "address in its stream", closed, access->stream,
 				       access->offset))
 			continue;
-		*ret = (struct where){ access->stream, NULL, access->offset };
+		*ret = (struct prove_place){ access->stream, NULL, access->offset };
 		return true;
 	}
 	return false;
@@ -249,7 +256,7 @@ static struct error *raw_event(struct prover *p, size_t i)
 {
 	const struct iteration_event *event = &p->raw->events.items[i];
 	Z3_ast address = bv_ir_encode(&p->raw_terms, event->address);
-	struct where where;
+	struct prove_place where;
 	if (!place_by_form(p, event, address, &where) &&
 	    !place_in_table(p, event, address, &where) &&
 	    !place_by_numbers(p, event, address, &where)) {
@@ -260,16 +267,21 @@ static struct error *raw_event(struct prover *p, size_t i)
 		p->loads[i] = bv_const(p->z, event->width, 0);
 		return NULL;
 	}
+	bool table = where.index && prover_writes_table(p, where.stream);
 	if (!event->store) {
-		p->loads[i] = read_bytes(p, true, where.stream, where.index, where.offset,
-					 event->width);
+		p->loads[i] = table ? prove_table_read(p, true, &where, event->width)
+				    : read_bytes(p, true, where.stream, where.index,
+						 where.offset, event->width);
 		return NULL;
 	}
 	Z3_ast condition = bv_ir_encode(&p->raw_terms, event->condition);
 	if (Z3_get_bool_value(p->z, Z3_simplify(p->z, condition)) == Z3_L_TRUE)
 		condition = NULL;
-	write_bytes(p, true, where.stream, where.offset,
-		    bv_ir_encode(&p->raw_terms, event->data), condition);
+	Z3_ast data = bv_ir_encode(&p->raw_terms, event->data);
+	if (table)
+		prove_table_write(p, true, &where, data, condition);
+	else
+		write_bytes(p, true, where.stream, where.offset, data, condition);
 	return NULL;
 }
 

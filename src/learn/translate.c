@@ -248,10 +248,54 @@ static struct error *flush_loads(struct build *build, struct emit *emit,
 		bool overlaps = a->offset < store->offset + events[store->event].width / 8 &&
 				store->offset < a->offset + load->width / 8;
 		unsigned reg;
+		bool table = loop->streams[store->stream].region;
 		if (!load->store && a->event < store->event && a->stream == store->stream &&
-		    overlaps && emit_is_live(emit, load->data))
+		    (table || overlaps) && emit_is_live(emit, load->data))
 			TRY(emit_value(emit, load->data, &reg));
 	}
+	return NULL;
+}
+
+/* Into a table: what is not to be stored is what is there. */
+static struct error *emit_table_store(struct build *build, struct emit *emit,
+				      const struct loop_access *access, bool plain)
+{
+	unsigned value, index, condition = 0;
+	struct mcode_insn insn = {
+		.op = MCODE_STX,
+		.width_code =
+			(uint8_t)mcode_width_code(ir_width(build->loop->ir, access->data)),
+		.rs1 = (uint8_t)access->stream,
+		.has_imm = access->offset != 0,
+		.imm = (uint64_t)(int64_t)access->offset,
+	};
+	for (unsigned i = 0; i < 2; i++) { /* the later ones may have pushed it out */
+		TRY(emit_value(emit, access->data, &value));
+		TRY(emit_value(emit, access->index, &index));
+		if (!plain)
+			TRY(emit_value(emit, access->condition, &condition));
+	}
+	if (!plain) {
+		struct mcode_insn old = insn;
+		unsigned scratch;
+		TRY(emit_scratch(emit, &scratch));
+		old.op = MCODE_LDX;
+		old.rd = (uint8_t)scratch;
+		old.rs2 = (uint8_t)index;
+		TRY(emit_insn(emit, &old));
+		TRY(emit_insn(emit, &(struct mcode_insn){ .op = MCODE_CMOV,
+							  .rd = (uint8_t)scratch,
+							  .rs1 = (uint8_t)condition,
+							  .rs2 = (uint8_t)value }));
+		value = scratch;
+	}
+	insn.rd = (uint8_t)value;
+	insn.rs2 = (uint8_t)index;
+	TRY(emit_insn(emit, &insn));
+	emit_done(emit, access->data);
+	emit_done(emit, access->index);
+	if (!plain)
+		emit_done(emit, access->condition);
 	return NULL;
 }
 
@@ -265,6 +309,8 @@ static struct error *emit_store(struct build *build, struct emit *emit,
 	if (plain && !always)
 		return NULL;
 	TRY(flush_loads(build, emit, access));
+	if (access->index != IR_NONE)
+		return emit_table_store(build, emit, access, plain);
 	TRY(emit_value(emit, access->data, &value));
 	if (!plain) {
 		TRY(emit_value(emit, access->condition, &condition));
@@ -306,6 +352,8 @@ static void expect_body(struct build *build, struct emit *emit)
 		if (plain && !value)
 			continue;
 		emit_expect(emit, access->data);
+		if (access->index != IR_NONE)
+			emit_expect(emit, access->index);
 		if (!plain)
 			emit_expect(emit, access->condition);
 	}
@@ -386,7 +434,9 @@ static struct error *add_streams(struct build *build)
 		const struct loop_stream *from = &loop->streams[i];
 		struct mcode_stream *to = &kernel->streams[kernel->n_streams++];
 		to->stride_slot = to->length_slot = MCODE_NO_SLOT;
-		to->flags = (uint16_t)((from->reads ? MCODE_STREAM_READ : 0) |
+		/* a store into a table under a condition loads what is there */
+		bool reads = from->reads || (from->region && from->writes);
+		to->flags = (uint16_t)((reads ? MCODE_STREAM_READ : 0) |
 				       (from->writes ? MCODE_STREAM_WRITE : 0) |
 				       (from->region ? MCODE_STREAM_REGION : 0));
 		TRY(new_slot(build, &to->base_slot));

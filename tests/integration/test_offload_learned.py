@@ -91,7 +91,8 @@ def test_learned_kernels_change_nothing_but_time(demo, library):
     assert ask('offload', name)['offload'] == 'off'
 
 
-SERIAL = {'adler', 'crc', 'crc_sliced', 'lcg', 'fnv', 'filter', 'words', 'copy_until', 'mandelbrot', 'horner'}
+SERIAL = {'adler', 'crc', 'crc_sliced', 'lcg', 'fnv', 'filter', 'words', 'copy_until', 'mandelbrot', 'horner',
+          'histogram'}
 
 
 @pytest.mark.parametrize('compiler', ['gcc', 'clang-14'])

@@ -301,12 +301,28 @@ static KEEP void s_helper(const uint32_t *s, size_t n)
 			 : "rax", "rcx", "xmm0", "memory", "cc");
 }
 
-/* What must be refused, or kept apart by the guard. */
-
-static KEEP void bad_histogram(uint32_t *R h, const uint8_t *R s, size_t n)
+static KEEP void s_histogram(uint32_t *R h, const uint8_t *R s, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		h[s[i]]++;
+}
+
+static KEEP uint32_t s_table(uint32_t h, const uint8_t *p, size_t n, uint32_t *table)
+{
+	/* a table that the loop itself changes */
+	for (size_t i = 0; i < n; i++) {
+		h = h >> 8 ^ table[(h ^ p[i]) & 0xff];
+		table[(h ^ p[i]) & 0xff] = h;
+	}
+	return h;
+}
+
+/* What must be refused, or kept apart by the guard. */
+
+static KEEP void bad_scatter(uint32_t *R d, const uint32_t *R where, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		d[where[i]] += 3;
 }
 
 static KEEP void bad_float(float *R y, const float *R x, size_t n)
@@ -383,16 +399,6 @@ static KEEP void bad_carry(uint64_t *R d, const uint64_t *R s, size_t n)
 			 : "rax", "memory", "cc");
 }
 
-static KEEP uint32_t bad_table(uint32_t h, const uint8_t *p, size_t n, uint32_t *table)
-{
-	/* a table that the loop itself changes */
-	for (size_t i = 0; i < n; i++) {
-		h = h >> 8 ^ table[(h ^ p[i]) & 0xff];
-		table[(h ^ p[i]) & 0xff] = h;
-	}
-	return h;
-}
-
 static KEEP double bad_float_sum(const double *p, size_t n)
 {
 	double sum = 0;
@@ -461,8 +467,9 @@ static KEEP void mixed_trip(uint8_t *p, unsigned from, int to) /* signed test, u
 	X(lag, s_lag, "serial")                      \
 	X(helper, s_helper, "serial")                \
 	X(carry, bad_carry, NULL)                    \
-	X(table, bad_table, NULL)                    \
-	X(histogram, bad_histogram, NULL)            \
+	X(table, s_table, "serial")                  \
+	X(histogram, s_histogram, "serial")          \
+	X(scatter, bad_scatter, NULL)                \
 	X(float, bad_float, NULL)                    \
 	X(chase, bad_chase, NULL)                    \
 	X(overlap, may_overlap, "doall")             \

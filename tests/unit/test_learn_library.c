@@ -57,9 +57,9 @@ static void refusals_are_remembered(void **state)
 	json_t *row = NULL, *rows = NULL;
 	(void)state;
 	assert_null(library_open(directory, &library));
-	assert_string_equal(learn(library, "histogram", &row), "refused");
+	assert_string_equal(learn(library, "chase", &row), "refused");
 	json_decref(row);
-	assert_string_equal(learn(library, "histogram", &row), "refused");
+	assert_string_equal(learn(library, "chase", &row), "refused");
 	assert_null(json_object_get(row, "cpu_ms")); /* not tried again */
 	json_decref(row);
 	assert_null(library_list_refused(library, &rows));

@@ -10,6 +10,7 @@ enum { BYTES = 1 << 16, REPS = 6, DEEP = 20000 };
 
 static uint8_t from[BYTES + 16], to[BYTES + 16];
 static uint32_t tables[8 * 256];
+static uint32_t counts[256] __attribute__((aligned(1024)));
 
 static LOOP uint32_t loop_adler(const uint8_t *p, size_t n)
 {
@@ -101,6 +102,12 @@ static LOOP uint32_t loop_horner(const uint32_t *p, size_t n, uint32_t x)
 	for (size_t i = 0; i < n; i++)
 		sum = sum * x + p[i];
 	return sum;
+}
+
+static LOOP void loop_histogram(uint32_t *R h, const uint8_t *R s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h[s[i]]++;
 }
 
 static long call3(long number, long a, const void *b, long c)
@@ -196,6 +203,11 @@ __attribute__((noreturn, used, force_align_arg_pointer)) void _start(void)
 	for (int i = 0; i < REPS; i++)
 		sum = sum * 5 + loop_horner((const uint32_t *)(void *)from, BYTES / 4, 77);
 	report("horner", sum);
+	for (int i = 0; i < REPS; i++)
+		loop_histogram(counts, from + i, BYTES - 7);
+	for (int i = 0; i < 256; i++)
+		sum = sum * 31 + counts[i];
+	report("histogram", sum);
 	call3(60, 0, NULL, 0);
 	__builtin_unreachable();
 }
