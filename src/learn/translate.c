@@ -6,21 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "learn/emit.h"
-
-enum { HOISTED_MAX = 64 };
-
-struct build {
-	struct loop *loop;
-	struct mcode_kernel *kernel;
-	int16_t input_slot[CELLS + 1]; /* by cell; EFLAGS last; -1: not an input */
-	unsigned n_hoisted;
-	ir_ref hoisted[HOISTED_MAX];
-	uint16_t hoisted_slot[HOISTED_MAX];
-	bool in_body;
-	const struct loop_access *load_access[4096]; /* by event */
-	const uint8_t *free_of_k; /* by node: no K, no load inside */
-};
+#include "learn/translate_internal.h"
 
 static void own_emit(struct emit **emit)
 {
@@ -38,7 +24,7 @@ int translate_guest_reg(unsigned cell)
 	return -1;
 }
 
-static struct error *new_slot(struct build *build, uint16_t *ret)
+static struct error *new_slot(struct translation *build, uint16_t *ret)
 {
 	if (build->kernel->n_slots >= MCODE_SLOTS)
 		return error_create(ERR_LIMIT, "the loop has too many values");
@@ -51,7 +37,7 @@ static unsigned input_index(uint64_t cell)
 	return cell == CELL_EFLAGS ? CELLS : (unsigned)cell;
 }
 
-static struct error *need_input(struct build *build, uint64_t cell)
+static struct error *need_input(struct translation *build, uint64_t cell)
 {
 	unsigned index = input_index(cell);
 	int guest = translate_guest_reg((unsigned)cell);
@@ -71,7 +57,7 @@ static bool is_pseudo(uint64_t cell)
 	return cell == CELL_K || cell == CELL_N || cell >= CELL_ACC;
 }
 
-static struct error *need_inputs_of(struct build *build, ir_ref root)
+static struct error *need_inputs_of(struct translation *build, ir_ref root)
 {
 	const struct ir *ir = build->loop->ir;
 	AUTO(own_free) uint8_t *marks = NULL;
@@ -89,7 +75,7 @@ static struct error *need_inputs_of(struct build *build, ir_ref root)
 
 static int slot_of(void *user, ir_ref ref)
 {
-	const struct build *build = user;
+	const struct translation *build = user;
 	const struct ir_node *node = ir_get(build->loop->ir, ref);
 	if (node->op == IR_INIT && !is_pseudo(node->imm))
 		return build->input_slot[input_index(node->imm)];
@@ -101,39 +87,12 @@ static int slot_of(void *user, ir_ref ref)
 	return -1;
 }
 
-static struct error *leaf(void *user, struct emit *emit, ir_ref ref, unsigned rd)
-{
-	const struct build *build = user;
-	const struct ir_node *node = ir_get(build->loop->ir, ref);
-	if (node->op != IR_LOAD || !build->in_body)
-		return error_create(ERR_UNSUPPORTED, "a value from nowhere (%s)",
-				    ir_op_name(node->op));
-	const struct loop_access *access = build->load_access[node->imm];
-	CHECK(access);
-	struct mcode_insn insn = { .op = MCODE_LD,
-				   .width_code = (uint8_t)mcode_width_code(node->width),
-				   .rd = (uint8_t)rd,
-				   .rs1 = (uint8_t)access->stream };
-	if (access->index != IR_NONE) {
-		unsigned index;
-		TRY(emit_value(emit, access->index, &index));
-		insn.op = MCODE_LDX;
-		insn.rs2 = (uint8_t)index;
-	}
-	insn.has_imm = access->offset != 0;
-	insn.imm = (uint64_t)(int64_t)access->offset;
-	TRY(emit_insn(emit, &insn));
-	if (access->index != IR_NONE)
-		emit_done(emit, access->index);
-	return NULL;
-}
-
-static struct emit_params section_params(struct build *build, enum mcode_section section)
+static struct emit_params section_params(struct translation *build, enum mcode_section section)
 {
 	return (struct emit_params){ .ir = build->loop->ir,
 				     .kernel = build->kernel,
 				     .section = section,
-				     .leaf = leaf,
+				     .leaf = translate_load,
 				     .slot_of = slot_of,
 				     .user = build };
 }
@@ -144,7 +103,7 @@ static struct error *halt(struct emit *emit)
 }
 
 /* r0 = all conditions hold, r1 = why the first one does not. */
-static struct error *emit_conditions(struct build *build, struct emit *emit)
+static struct error *emit_conditions(struct translation *build, struct emit *emit)
 {
 	struct loop *loop = build->loop;
 	AUTO(own_free) uint16_t *slots = NULL;
@@ -179,7 +138,7 @@ static struct error *emit_conditions(struct build *build, struct emit *emit)
 	return halt(emit);
 }
 
-static struct error *translate_guard(struct build *build)
+static struct error *translate_guard(struct translation *build)
 {
 	struct emit_params params = section_params(build, MCODE_GUARD);
 	AUTO(own_emit) struct emit *emit = NULL;
@@ -203,13 +162,13 @@ static struct error *put_outputs(struct emit *emit, const struct output *outputs
 }
 
 /* The accumulator's start: the register cut to the reduction's width. */
-static ir_ref start_value(struct build *build, const struct loop_reduction *r)
+static ir_ref start_value(struct translation *build, const struct loop_reduction *r)
 {
 	struct ir *ir = build->loop->ir;
 	return ir_extract(ir, ir_leaf(ir, IR_INIT, 64, r->cell), 0, r->width);
 }
 
-static struct error *translate_setup(struct build *build)
+static struct error *translate_setup(struct translation *build)
 {
 	struct loop *loop = build->loop;
 	struct mcode_kernel *kernel = build->kernel;
@@ -236,108 +195,12 @@ static struct error *translate_setup(struct build *build)
 	return put_outputs(emit, outputs, n);
 }
 
-/* Loads of bytes that this store is about to change must be done before it. */
-static struct error *flush_loads(struct build *build, struct emit *emit,
-				 const struct loop_access *store)
-{
-	const struct loop *loop = build->loop;
-	const struct iteration_event *events = loop->iteration->events.items;
-	for (unsigned i = 0; i < loop->n_accesses; i++) {
-		const struct loop_access *a = &loop->accesses[i];
-		const struct iteration_event *load = &events[a->event];
-		bool overlaps = a->offset < store->offset + events[store->event].width / 8 &&
-				store->offset < a->offset + load->width / 8;
-		unsigned reg;
-		bool table = loop->streams[store->stream].region;
-		if (!load->store && a->event < store->event && a->stream == store->stream &&
-		    (table || overlaps) && emit_is_live(emit, load->data))
-			TRY(emit_value(emit, load->data, &reg));
-	}
-	return NULL;
-}
-
-/* Into a table: what is not to be stored is what is there. */
-static struct error *emit_table_store(struct build *build, struct emit *emit,
-				      const struct loop_access *access, bool plain)
-{
-	unsigned value, index, condition = 0;
-	struct mcode_insn insn = {
-		.op = MCODE_STX,
-		.width_code =
-			(uint8_t)mcode_width_code(ir_width(build->loop->ir, access->data)),
-		.rs1 = (uint8_t)access->stream,
-		.has_imm = access->offset != 0,
-		.imm = (uint64_t)(int64_t)access->offset,
-	};
-	for (unsigned i = 0; i < 2; i++) { /* the later ones may have pushed it out */
-		TRY(emit_value(emit, access->data, &value));
-		TRY(emit_value(emit, access->index, &index));
-		if (!plain)
-			TRY(emit_value(emit, access->condition, &condition));
-	}
-	if (!plain) {
-		struct mcode_insn old = insn;
-		unsigned scratch;
-		TRY(emit_scratch(emit, &scratch));
-		old.op = MCODE_LDX;
-		old.rd = (uint8_t)scratch;
-		old.rs2 = (uint8_t)index;
-		TRY(emit_insn(emit, &old));
-		TRY(emit_insn(emit, &(struct mcode_insn){ .op = MCODE_CMOV,
-							  .rd = (uint8_t)scratch,
-							  .rs1 = (uint8_t)condition,
-							  .rs2 = (uint8_t)value }));
-		value = scratch;
-	}
-	insn.rd = (uint8_t)value;
-	insn.rs2 = (uint8_t)index;
-	TRY(emit_insn(emit, &insn));
-	emit_done(emit, access->data);
-	emit_done(emit, access->index);
-	if (!plain)
-		emit_done(emit, access->condition);
-	return NULL;
-}
-
-static struct error *emit_store(struct build *build, struct emit *emit,
-				const struct loop_access *access)
-{
-	const struct ir *ir = build->loop->ir;
-	unsigned value, condition = 0;
-	uint64_t always = 0;
-	bool plain = ir_is_const(ir, access->condition, &always);
-	if (plain && !always)
-		return NULL;
-	TRY(flush_loads(build, emit, access));
-	if (access->index != IR_NONE)
-		return emit_table_store(build, emit, access, plain);
-	TRY(emit_value(emit, access->data, &value));
-	if (!plain) {
-		TRY(emit_value(emit, access->condition, &condition));
-		TRY(emit_value(emit, access->data, &value));
-	}
-	struct mcode_insn insn = {
-		.op = plain ? MCODE_ST : MCODE_STC,
-		.width_code = (uint8_t)mcode_width_code(ir_width(ir, access->data)),
-		.rd = (uint8_t)value,
-		.rs1 = (uint8_t)access->stream,
-		.rs2 = (uint8_t)condition,
-		.has_imm = access->offset != 0,
-		.imm = (uint64_t)(int64_t)access->offset,
-	};
-	TRY(emit_insn(emit, &insn));
-	emit_done(emit, access->data);
-	if (!plain)
-		emit_done(emit, access->condition);
-	return NULL;
-}
-
-static bool is_store(const struct build *build, const struct loop_access *access)
+static bool is_store(const struct translation *build, const struct loop_access *access)
 {
 	return build->loop->iteration->events.items[access->event].store;
 }
 
-static void expect_body(struct build *build, struct emit *emit)
+static void expect_body(struct translation *build, struct emit *emit)
 {
 	struct loop *loop = build->loop;
 	for (unsigned i = 0; i < loop->n_accesses; i++) {
@@ -363,7 +226,7 @@ static void expect_body(struct build *build, struct emit *emit)
 		emit_expect(emit, loop->search);
 }
 
-static struct error *translate_body(struct build *build)
+static struct error *translate_body(struct translation *build)
 {
 	struct loop *loop = build->loop;
 	struct mcode_kernel *kernel = build->kernel;
@@ -374,7 +237,7 @@ static struct error *translate_body(struct build *build)
 	expect_body(build, emit);
 	for (unsigned i = 0; i < loop->n_accesses; i++)
 		if (is_store(build, &loop->accesses[i]))
-			TRY(emit_store(build, emit, &loop->accesses[i]));
+			TRY(translate_store(build, emit, &loop->accesses[i]));
 	for (unsigned i = 0; i < loop->n_reductions; i++)
 		TRY(emit_put(emit, kernel->reductions[i].value_slot,
 			     loop->reductions[i].value));
@@ -384,7 +247,7 @@ static struct error *translate_body(struct build *build)
 }
 
 /* The register after n iterations. */
-static ir_ref exit_value(struct build *build, unsigned c)
+static ir_ref exit_value(struct translation *build, unsigned c)
 {
 	struct loop *loop = build->loop;
 	struct ir *ir = loop->ir;
@@ -403,7 +266,7 @@ static ir_ref exit_value(struct build *build, unsigned c)
 	return cell->class == LOOP_IV ? sum : ir_zext(ir, 64, ir_extract(ir, sum, 0, 32));
 }
 
-static struct error *add_exit(struct build *build, unsigned c, struct output *ret)
+static struct error *add_exit(struct translation *build, unsigned c, struct output *ret)
 {
 	struct mcode_kernel *kernel = build->kernel;
 	int guest = translate_guest_reg(c);
@@ -416,7 +279,7 @@ static struct error *add_exit(struct build *build, unsigned c, struct output *re
 	return need_inputs_of(build, ret->ref);
 }
 
-static struct error *translate_finish(struct build *build, const struct output *outputs,
+static struct error *translate_finish(struct translation *build, const struct output *outputs,
 				      unsigned count)
 {
 	struct emit_params params = section_params(build, MCODE_FINISH);
@@ -426,7 +289,7 @@ static struct error *translate_finish(struct build *build, const struct output *
 	return put_outputs(emit, outputs, count);
 }
 
-static struct error *add_streams(struct build *build)
+static struct error *add_streams(struct translation *build)
 {
 	struct loop *loop = build->loop;
 	struct mcode_kernel *kernel = build->kernel;
@@ -476,7 +339,7 @@ static uint8_t reduction_op(const struct loop_reduction *reduction)
 	}
 }
 
-static struct error *add_reductions(struct build *build)
+static struct error *add_reductions(struct translation *build)
 {
 	struct loop *loop = build->loop;
 	struct mcode_kernel *kernel = build->kernel;
@@ -500,7 +363,7 @@ static struct error *add_reductions(struct build *build)
 }
 
 /* Subexpressions of the body that do not change over iterations move to setup. */
-static struct error *hoist(struct build *build, ir_ref ref)
+static struct error *hoist(struct translation *build, ir_ref ref)
 {
 	const struct ir_node *node = ir_get(build->loop->ir, ref);
 	if (node->op == IR_CONST || ir_arity(node->op) == 0)
@@ -522,7 +385,7 @@ static struct error *hoist(struct build *build, ir_ref ref)
 	return NULL;
 }
 
-static struct error *hoist_all(struct build *build)
+static struct error *hoist_all(struct translation *build)
 {
 	struct loop *loop = build->loop;
 	const struct ir *ir = loop->ir;
@@ -553,7 +416,7 @@ static struct error *hoist_all(struct build *build)
 	return NULL;
 }
 
-static struct error *find_inputs(struct build *build)
+static struct error *find_inputs(struct translation *build)
 {
 	struct loop *loop = build->loop;
 	TRY(need_inputs_of(build, loop->trip));
@@ -575,7 +438,7 @@ static struct error *find_inputs(struct build *build)
 	return NULL;
 }
 
-static struct error *translate_all(struct build *build)
+static struct error *translate_all(struct translation *build)
 {
 	struct loop *loop = build->loop;
 	struct output exits[CELLS];
@@ -604,7 +467,7 @@ static struct error *translate_all(struct build *build)
 struct error *translate_loop(struct loop *loop, const char *name, struct mcode_kernel **ret)
 {
 	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = NULL;
-	AUTO(own_free) struct build *build = NULL;
+	AUTO(own_free) struct translation *build = NULL;
 	TRY(error_alloc(1, sizeof(*build), &build));
 	TRY(mcode_kernel_create(&kernel));
 	for (unsigned i = 0; i < MCODE_SECTIONS; i++)
