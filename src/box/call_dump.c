@@ -46,9 +46,23 @@ static struct error *copy_live(struct call_context *context, struct snapshot **s
 	return NULL;
 }
 
+/* Without --format the file's name says it: .lime, .elf, .core; all others are raw. */
+static const char *format_of(struct call_context *context)
+{
+	static const char *const endings[][2] = { { ".lime", "lime" },
+						  { ".elf", "elf" },
+						  { ".core", "elf" } };
+	const char *format = call_string(context, "format");
+	const char *dot = strrchr(call_string(context, "output"), '.');
+	for (size_t i = 0; !format && dot && i < sizeof(endings) / sizeof(*endings); i++)
+		if (!strcmp(dot, endings[i][0]))
+			return endings[i][1];
+	return format ? format : "raw";
+}
+
 static struct error *run_dump(struct call_context *context, json_t **ret)
 {
-	const char *format = call_string(context, "format");
+	const char *format = format_of(context);
 	AUTO(own_snapshot) struct snapshot *snapshot = NULL;
 	struct snapshot_stats stats = { 0 };
 	struct phys_mem *mem = NULL;
@@ -56,7 +70,6 @@ static struct error *run_dump(struct call_context *context, json_t **ret)
 					    .progress = show_progress,
 					    .progress_user = context };
 	struct dump_written written;
-	format = format ? format : "raw";
 	TRY(dump_write_format_parse(format, &params.format));
 	if (params.format == DUMP_WRITE_ELF)
 		find_vmcoreinfo(context, &params);
@@ -75,7 +88,7 @@ static const struct call_param dump_params[] = {
 	{ "output", CALL_PATH, 'o', .required = true, .placeholder = "FILE",
 	  .help = "where to write; replaced only when all is written" },
 	{ "format", CALL_STRING, .placeholder = "FORMAT", .choices = "raw,lime,elf",
-	  .help = "raw (default), lime or elf" },
+	  .help = "raw, lime or elf; as the file's name ends (.lime, .elf, .core), else raw" },
 	{ "live", CALL_BOOL,
 	  .help = "write while the guest runs: no pause, no copy in memory, not consistent" },
 	{ 0 },
@@ -87,7 +100,8 @@ const struct call call_dump = {
 	.summary = "write memory to a file",
 	.details = "raw: the offset in the file is the physical address. lime and elf: what "
 		   "Volatility 3, crash and drgn expect. Pages of zeros take no room.",
-	.examples = "  glassbox dump demo -o demo.lime --format lime",
+	.examples = "  glassbox dump demo -o demo.lime\n  glassbox dump demo -o vmcore "
+		    "--format elf",
 	.flags = CALL_TARGET | CALL_CHANGES | CALL_CLI_ONLY,
 	.params = dump_params,
 	.run = run_dump,

@@ -275,7 +275,9 @@ def test_snapshot_and_restore(tmp_path):
 def test_a_dump_is_consistent_and_readable(tmp_path):
     with demo_vm('dump') as vm:
         made = answer('dump', vm['name'], '-o', tmp_path / 'raw')
-        assert made['consistent']
+        assert made['consistent'] and made['format'] == 'raw'
+        for ending, form in (('lime', 'lime'), ('elf', 'elf'), ('core', 'elf')):
+            assert answer('dump', vm['name'], '-o', tmp_path / f'x.{ending}')['format'] == form
         live = {p['pid'] for p in answer('ps', vm['name']) if not p['kthread']}
     assert {p['pid'] for p in answer('ps', '--file', tmp_path / 'raw') if not p['kthread']} == live
 
