@@ -48,7 +48,8 @@ enum gb_rings {
 
 enum gb_offload {
 	GB_OFFLOAD_OFF = 0,
-	GB_OFFLOAD_ON = 1,
+	GB_OFFLOAD_ON = 1, /* listens to all translations */
+	GB_OFFLOAD_AUTO = 2, /* only while kernels save more than that costs */
 };
 
 enum gb_dirty_state {
@@ -58,7 +59,7 @@ enum gb_dirty_state {
 };
 
 /* G writes every field, then request_seq with release. P applies the whole struct at its next
- * interrupt, halt or translation, then stores applied_seq with release. */
+ * interrupt or translation (of one vCPU: also halt), then stores applied_seq with release. */
 struct gb_request {
 	uint32_t mode; /* enum gb_mode */
 	uint32_t rings; /* enum gb_rings: which blocks are instrumented */
@@ -149,7 +150,10 @@ struct gb_control {
 	uint64_t kernel_insns; /* guest instructions done by kernels, retired ones included */
 	uint64_t kernel_gpu_insns; /* the part of them done by the Pixel CPU service */
 	uint64_t kernel_ns; /* spent in kernels' callbacks */
-	uint8_t pad5[3312];
+	uint32_t asleep; /* offload that may doze does: no kernel is attached */
+	uint32_t pad_asleep;
+	uint64_t naps; /* times it fell asleep */
+	uint8_t pad5[3296];
 };
 _Static_assert(sizeof(struct gb_control) == GB_PAGE, "gb_control is one page");
 _Static_assert(__builtin_offsetof(struct gb_control, ring_heads) == 64, "areas at 64");

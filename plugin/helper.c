@@ -1,6 +1,9 @@
 /* The plugin's own thread: shows ring heads and counts to the reader, so that vCPUs need not.
  * It never touches guest state. */
 #include "internal.h"
+#if GB_API >= 7
+#include "doze.h"
+#endif
 
 #include <pthread.h>
 #include <signal.h>
@@ -42,6 +45,9 @@ static void *helper_main(void *unused)
 			publish_counts(now);
 		if (now - tallied_ns >= SLOW_NS) {
 			tally_publish();
+#if GB_API >= 7
+			doze_weigh();
+#endif
 			tallied_ns = now;
 		}
 		__atomic_store_n(&plugin.control->heartbeat_ns, now, __ATOMIC_RELAXED);

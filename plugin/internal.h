@@ -33,8 +33,11 @@ struct vcpu {
 	struct glib_bytes *buffer;
 	struct qemu_plugin_register *gpr[16];
 	struct qemu_plugin_register *xmm[16];
-	struct qemu_plugin_register *cr3_reg, *cr4_reg, *cs_reg, *eflags_reg, *efer_reg;
+	struct qemu_plugin_register *cr2_reg, *cr3_reg, *cr4_reg, *cs_reg, *eflags_reg,
+		*efer_reg;
 	bool present;
+	bool half_translated; /* its thread's last translation may have been cut short */
+	uint64_t looked_ns; /* doze.c */
 	clockid_t clock; /* of the vCPU's thread; vCPUs that share a thread share it */
 	/* Offload. */
 	struct {
@@ -62,7 +65,8 @@ struct plugin {
 		active; /* request in force; changed only while all vCPUs stand still */
 	unsigned n_vcpus;
 	int resetting; /* atomic: a reset is under way */
-	bool translating; /* QEMU's translator has told us of blocks, and does so for good */
+	bool translating; /* QEMU's translator tells us of blocks */
+	bool asleep; /* offload is on but does not listen: doze.c. Changed as `active` is */
 	uint64_t seen_seq; /* request_seq in force */
 	struct ram ram;
 	/* Copied from the request: where RAM lies. */

@@ -10,6 +10,7 @@
  */
 #include "internal.h"
 #if GB_API >= 7
+#include "doze.h"
 #include "pixel_run.h"
 #endif
 
@@ -35,6 +36,8 @@ uint64_t plugin_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec -
 	       plugin.control->epoch_ns;
 }
+
+static void start_reset(void);
 
 static bool block_wanted(uint64_t gva)
 {
@@ -71,21 +74,57 @@ static void watch_block(struct qemu_plugin_tb *tb, unsigned n_insns)
 		watch_instrument(tb, block, n_insns);
 }
 
-/* Listening costs the guest some percent (register_callbacks() says why it cannot just end). It
- * may end from within the callback, when a translation has come to its end, and only with one
- * vCPU: others may be in the middle of one. With more it stays, and does nothing. */
+/* --- when QEMU's translator may be left alone
+ *
+ * A translation that a page fault cuts short leaves QEMU 11.1's translator with marks for
+ * plugins in its state. If nobody listens to the thread's next one, these get into its code,
+ * and QEMU dies of an operation that no host has. A fault that may have done this is one at an
+ * address in the page of the code to be run, or the next. The next translation that comes to
+ * its end, in the same thread, clears it. */
+
+static __thread struct vcpu *translator; /* stands for this thread */
+
+static void note_fault(struct vcpu *v, uint64_t gva)
+{
+	uint64_t fault = registers_read(v, v->cr2_reg) / GB_PAGE, page = gva / GB_PAGE;
+	if (translator && (fault == page || fault == page + 1))
+		translator->half_translated = true;
+}
+
+/* All vCPUs stand still. */
+static bool may_stop_listening(void)
+{
+	for (unsigned i = 0; i < plugin.n_vcpus; i++)
+		if (plugin.vcpu[i].present && plugin.vcpu[i].half_translated)
+			return false;
+	return qemu_plugin_register_vcpu_discon_cb != NULL;
+}
+
+static bool must_listen(void)
+{
+	return plugin.active.mode != GB_MODE_OFF || (plugin.active.offload && !plugin.asleep);
+}
+
+/* Nobody wants to listen, but a vCPU was in the way when that began: another try, which drops
+ * all translations, now and then. */
 static void wash_out(void)
 {
-	if (plugin.n_vcpus == 1 && qemu_plugin_register_vcpu_discon_cb)
-		qemu_plugin_register_vcpu_tb_trans_cb(plugin.id, NULL QEMU_USER);
+	static uint64_t tried_ns;
+	uint64_t now = plugin_now_ns(), last = __atomic_load_n(&tried_ns, __ATOMIC_RELAXED);
+	if (now - last < 200 * 1000 * 1000 || !may_stop_listening())
+		return;
+	__atomic_store_n(&tried_ns, now, __ATOMIC_RELAXED);
+	start_reset();
 }
 
 static void on_translate(QEMU_TB_ARGS)
 {
 	unsigned n_insns = (unsigned)qemu_plugin_tb_n_insns(tb);
 	uint64_t gva = qemu_plugin_tb_vaddr(tb);
+	if (translator)
+		translator->half_translated = false;
 	plugin_poll();
-	if (plugin.active.mode == GB_MODE_OFF && !plugin.active.offload) {
+	if (!must_listen()) {
 		wash_out();
 		return;
 	}
@@ -95,7 +134,7 @@ static void on_translate(QEMU_TB_ARGS)
 	if (plugin.active.mode >= GB_MODE_BLOCK && gva >> 63)
 		watch_cr3_writes(tb, n_insns);
 #if GB_API >= 7
-	if (plugin.active.offload)
+	if (plugin.active.offload && !plugin.asleep)
 		offload_translate(tb, n_insns);
 #endif
 	if (plugin.active.mode != GB_MODE_OFF && block_wanted(gva))
@@ -111,7 +150,15 @@ static void on_discon(QEMU_DISCON_ARGS)
 {
 	struct vcpu *v = &plugin.vcpu[vcpu];
 	plugin_poll();
-	if (plugin.active.mode < GB_MODE_BLOCK || vcpu >= plugin.n_vcpus)
+	if (vcpu >= plugin.n_vcpus)
+		return;
+	if (plugin.translating)
+		note_fault(v, from);
+#if GB_API >= 7
+	if (plugin.asleep)
+		doze_look(v, from);
+#endif
+	if (plugin.active.mode < GB_MODE_BLOCK)
 		return;
 	if (!v->cr3)
 		watch_set_cr3(v, registers_read(v, v->cr3_reg));
@@ -124,20 +171,20 @@ static void on_vcpu_init(QEMU_VCPU_ARGS);
 static void register_callbacks(void)
 {
 	qemu_plugin_register_vcpu_init_cb(plugin.id, on_vcpu_init QEMU_USER);
-	qemu_plugin_register_vcpu_idle_cb(plugin.id, on_idle QEMU_USER);
-	qemu_plugin_register_vcpu_resume_cb(plugin.id, on_idle QEMU_USER);
 	bool has_discon = qemu_plugin_register_vcpu_discon_cb != NULL;
+	/* QEMU 11.1 calls these two outside of what stands still during a reset, and frees its
+	 * list of them there: with several vCPUs one may be reading it, so interrupts must do.
+	 */
+	if (plugin.n_vcpus == 1 || !has_discon) {
+		qemu_plugin_register_vcpu_idle_cb(plugin.id, on_idle QEMU_USER);
+		qemu_plugin_register_vcpu_resume_cb(plugin.id, on_idle QEMU_USER);
+	}
 	if (has_discon)
 		qemu_plugin_register_vcpu_discon_cb(
 			plugin.id, QEMU_DISCON_INTERRUPT | QEMU_DISCON_EXCEPTION,
 			on_discon QEMU_USER);
-	/* A translation that a page fault cuts short leaves QEMU 11.1's translator with marks
-	 * for plugins in its state. If nobody listens to the next one, these get into its code,
-	 * and QEMU dies of an operation that no host has. So who has listened once listens on,
-	 * until wash_out().
-	 */
-	if (plugin.active.mode != GB_MODE_OFF || plugin.active.offload || !has_discon)
-		plugin.translating = true;
+	plugin.translating =
+		must_listen() || (plugin.translating && !may_stop_listening()) || !has_discon;
 	if (plugin.translating)
 		qemu_plugin_register_vcpu_tb_trans_cb(plugin.id, on_translate QEMU_USER);
 }
@@ -174,18 +221,21 @@ static void take_segments(const struct gb_control *c)
 }
 #endif
 
-static void apply_request(void)
+/* Returns whether the request is another one. */
+static bool apply_request(void)
 {
 	struct gb_control *c = plugin.control;
 	uint64_t seq = __atomic_load_n(&c->request_seq, __ATOMIC_ACQUIRE);
-	struct gb_request wanted = c->request;
+	bool is_new = seq != plugin.seen_seq; /* else the next one may be half written */
+	struct gb_request wanted = is_new ? c->request : plugin.active;
 	if (wanted.mode > GB_MODE_FULL)
 		wanted.mode = GB_MODE_OFF;
 	if (wanted.clear != plugin.active.clear) {
 		blocks_clear();
 		count_clear();
 	}
-	wanted.offload = GB_API >= 7 && wanted.offload && plugin.ram.host;
+	if (GB_API < 7 || !plugin.ram.host || wanted.offload > GB_OFFLOAD_AUTO)
+		wanted.offload = GB_OFFLOAD_OFF;
 	plugin.active = wanted;
 	plugin.seen_seq = seq;
 	c->mode = wanted.mode;
@@ -194,8 +244,10 @@ static void apply_request(void)
 	take_segments(c);
 	offload_clear();
 	kernels_update();
+	doze_changed(is_new);
 #endif
 	__atomic_store_n(&c->applied_seq, seq, __ATOMIC_RELEASE); /* pairs: glassbox waiting */
+	return is_new;
 }
 
 /* QEMU calls this between dropping the old callbacks and the next guest instruction, with all
@@ -204,19 +256,28 @@ static void on_reset(QEMU_SIMPLE_ARGS)
 {
 	if (plugin.active.mode == GB_MODE_COUNT)
 		count_publish();
-	apply_request();
-	start_records();
+	if (apply_request())
+		start_records();
 	register_callbacks();
 	plugin.control->flushes++;
 	__atomic_store_n(&plugin.resetting, 0, __ATOMIC_RELEASE);
 }
 
-void plugin_poll(void)
+static void start_reset(void)
 {
-	if (__atomic_load_n(&plugin.control->request_seq, __ATOMIC_RELAXED) == plugin.seen_seq)
-		return;
 	if (!__atomic_exchange_n(&plugin.resetting, 1, __ATOMIC_ACQ_REL))
 		qemu_plugin_reset(plugin.id, on_reset QEMU_USER);
+}
+
+void plugin_poll(void)
+{
+	bool change = __atomic_load_n(&plugin.control->request_seq, __ATOMIC_RELAXED) !=
+		      plugin.seen_seq;
+#if GB_API >= 7
+	change = change || doze_pending();
+#endif
+	if (change)
+		start_reset();
 }
 
 static void attach_ring(unsigned index)
@@ -253,6 +314,7 @@ static void on_vcpu_init(QEMU_VCPU_ARGS)
 		helper_start();
 	}
 	registers_find(&plugin.vcpu[vcpu]);
+	translator = &plugin.vcpu[vcpu];
 	tally_vcpu(&plugin.vcpu[vcpu]);
 	watch_vcpu(&plugin.vcpu[vcpu]);
 	plugin.vcpu[vcpu].tables = reserve_tables();

@@ -30,7 +30,6 @@ enum {
 	CS_KERNEL = 0x10,
 	FLAG_TRAP = 1 << 8,
 	EFER_LONG = 1 << 10,
-	CR4_LA57 = 1 << 12,
 };
 static const uint64_t CR3_ADDRESS = 0x000ffffffffff000ull;
 static const uint64_t CREDIT_SPENT = 1ull << 63; /* "below zero" of the unsigned credit */
@@ -101,30 +100,17 @@ static enum gb_plan_result check_mode(struct entry *e)
 		return GB_PLAN_CR3;
 	memset(e->space.table, 0, sizeof(e->space.table));
 	e->space.root = cr3;
-	e->space.levels = registers_read(v, v->cr4_reg) & CR4_LA57 ? 5 : 4;
+	e->space.levels = registers_read(v, v->cr4_reg) & WALK_CR4_LA57 ? 5 : 4;
 	e->space.user = cs == CS_USER;
 	return GB_PLAN_GO;
 }
 
-/* Compares the loop's bytes with guest memory, page by page. */
 static enum gb_plan_result check_bytes(struct entry *e)
 {
-	uint64_t gva = e->head->gva - e->l->k.head_offset;
-	const uint8_t *wanted = e->l->k.loop;
-	uint64_t left = e->l->k.loop_bytes;
-	while (left) {
-		struct walk_page page;
-		if (walk(&e->space, gva, false, &page) != GB_PLAN_GO)
-			return GB_PLAN_BYTES;
-		uint64_t n = page.gva + page.bytes - gva;
-		n = n < left ? n : left;
-		if (memcmp(plugin.ram.host + page.offset + (gva - page.gva), wanted, n) != 0)
-			return GB_PLAN_BYTES;
-		gva += n;
-		wanted += n;
-		left -= n;
-	}
-	return GB_PLAN_GO;
+	const struct gb_kernel *k = &e->l->k;
+	return walk_same_bytes(&e->space, e->head->gva - k->head_offset, k->loop, k->loop_bytes)
+		       ? GB_PLAN_GO
+		       : GB_PLAN_BYTES;
 }
 
 static void read_inputs(struct entry *e)

@@ -21,6 +21,8 @@ static struct qemu_plugin_register **place_of(struct vcpu *v, const char *name)
 		unsigned long n = strtoul(name + 3, NULL, 10);
 		return n < 16 ? &v->xmm[n] : NULL;
 	}
+	if (!strcmp(name, "cr2"))
+		return &v->cr2_reg;
 	if (!strcmp(name, "cr3"))
 		return &v->cr3_reg;
 	if (!strcmp(name, "cr4"))
@@ -38,7 +40,7 @@ static void mark_absent(struct vcpu *v)
 {
 	for (int i = 0; i < 16; i++)
 		v->gpr[i] = v->xmm[i] = ABSENT;
-	v->cr3_reg = v->cr4_reg = v->cs_reg = v->eflags_reg = v->efer_reg = ABSENT;
+	v->cr2_reg = v->cr3_reg = v->cr4_reg = v->cs_reg = v->eflags_reg = v->efer_reg = ABSENT;
 }
 
 void registers_find(struct vcpu *v)

@@ -100,3 +100,38 @@ enum gb_plan_result walk(struct walk_space *space, uint64_t gva, bool write,
 	uint64_t gpa = leaf & ADDRESS & ~(ret->bytes - 1);
 	return walk_ram_offset(gpa, ret->bytes, &ret->offset) ? GB_PLAN_GO : GB_PLAN_DEVICE;
 }
+
+/* The bytes from gva on that lie in one page, at most n; NULL: not ready. */
+static const uint8_t *find_part(struct walk_space *space, uint64_t gva, uint64_t *n)
+{
+	struct walk_page page;
+	if (walk(space, gva, false, &page) != GB_PLAN_GO)
+		return NULL;
+	uint64_t inside = gva - page.gva;
+	if (*n > page.bytes - inside)
+		*n = page.bytes - inside;
+	return plugin.ram.host + page.offset + inside;
+}
+
+bool walk_read(struct walk_space *space, uint64_t gva, void *to, uint64_t n)
+{
+	for (uint64_t done = 0, part; done < n; done += part) {
+		part = n - done;
+		const uint8_t *from = find_part(space, gva + done, &part);
+		if (!from)
+			return false;
+		memcpy((uint8_t *)to + done, from, part);
+	}
+	return true;
+}
+
+bool walk_same_bytes(struct walk_space *space, uint64_t gva, const void *wanted, uint64_t n)
+{
+	for (uint64_t done = 0, part; done < n; done += part) {
+		part = n - done;
+		const uint8_t *there = find_part(space, gva + done, &part);
+		if (!there || memcmp(there, (const uint8_t *)wanted + done, part) != 0)
+			return false;
+	}
+	return true;
+}

@@ -8,7 +8,7 @@
 
 #include "kernel_abi.h"
 
-enum { WALK_TABLES = 8 };
+enum { WALK_TABLES = 8, WALK_CR4_LA57 = 1 << 12 };
 
 struct walk_space { /* as the vCPU's control registers say */
 	uint64_t root; /* physical address of the top table */
@@ -31,6 +31,10 @@ struct walk_page {
 /* GB_PLAN_GO, or why the page is not ready: PAGE, DEVICE, PRIVILEGE. */
 enum gb_plan_result walk(struct walk_space *space, uint64_t gva, bool write,
 			 struct walk_page *ret);
+
+/* Reads n bytes, or compares them; false also when a page is not ready. */
+bool walk_read(struct walk_space *space, uint64_t gva, void *to, uint64_t n);
+bool walk_same_bytes(struct walk_space *space, uint64_t gva, const void *wanted, uint64_t n);
 
 /* Offset in the RAM file of [gpa, gpa + bytes); false: not ordinary RAM. */
 bool walk_ram_offset(uint64_t gpa, uint64_t bytes, uint64_t *offset_ret);

@@ -202,14 +202,14 @@ static void keep_best(double *best, double ms)
 		*best = ms;
 }
 
-/* Every case once to be translated, then timed. */
+/* Every case once to be translated, and for offload to wake or to fall asleep, then timed. */
 static struct error *run_round(struct hybrid *h, bool on)
 {
-	TRY(offload_switch(h->source, on, GB_TIER_NONE));
+	TRY(offload_switch(h->source, on ? GB_OFFLOAD_AUTO : GB_OFFLOAD_OFF, GB_TIER_NONE));
 	for (size_t i = 0; i < h->n_cases; i++) {
 		struct timed_case *c = &h->cases[i];
 		double ms = 0;
-		TRY(guest_does(h, *c->setup ? c->setup : c->command, NULL));
+		TRY(guest_does(h, c->command, NULL));
 		TRY(time_case(h, c, &ms));
 		keep_best(on ? &c->on_ms : &c->off_ms, ms);
 	}
@@ -295,7 +295,7 @@ static struct error *run_large(struct hybrid *h, const char *gpu, json_t *rows)
 static struct error *run_all(struct hybrid *h, json_t *rows)
 {
 	TRY(switch_on(h));
-	TRY(offload_switch(h->source, false, GB_TIER_NONE));
+	TRY(offload_switch(h->source, GB_OFFLOAD_OFF, GB_TIER_NONE));
 	TRY(add_cases(h));
 	for (int round = 0; round < ROUNDS; round++)
 		for (int on = 0; on < 2; on++)

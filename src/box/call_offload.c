@@ -107,8 +107,10 @@ static struct error *switch_on(struct call_context *context, struct trace_source
 	TRY(offload_put_library(source, library, &n, left_out_ret));
 	TRY(tell_ram(context, source));
 	TRY(offload_calibrate(source));
-	const char *tier = call_string(context, "tier");
-	TRY(offload_switch(source, true,
+	const char *tier = call_string(context, "tier"),
+		   *listen = call_string(context, "listen");
+	bool always = listen && !strcmp(listen, "always");
+	TRY(offload_switch(source, always ? GB_OFFLOAD_ON : GB_OFFLOAD_AUTO,
 			   !tier || !strcmp(tier, "auto") ? GB_TIER_NONE
 			   : !strcmp(tier, "gpu")	  ? GB_TIER_GPU
 							  : GB_TIER_NATIVE));
@@ -157,7 +159,7 @@ static struct error *run_offload(struct call_context *context, json_t **ret)
 		TRY(switch_on(context, source, &left_out));
 	}
 	if (wanted && !strcmp(wanted, "off"))
-		TRY(offload_switch(source, false, GB_TIER_NONE));
+		TRY(offload_switch(source, GB_OFFLOAD_OFF, GB_TIER_NONE));
 	TRY(report(context->target, source, &document));
 	json_object_set(document, "left_out", left_out);
 	*ret = TAKE(document);
@@ -172,6 +174,9 @@ static const struct call_param offload_params[] = {
 	{ "gpu", CALL_STRING, .placeholder = "auto|any|off", .choices = "auto,any,off",
 	  .help = "auto: long loops go to a GPU if there is one; any: a software device will "
 		  "do, for tests" },
+	{ "listen", CALL_STRING, .placeholder = "auto|always", .choices = "auto,always",
+	  .help = "auto: QEMU's code is left alone while kernels save less than looking for "
+		  "their loops costs; always: loops that are short-lived are served as well" },
 	{ "tier", CALL_STRING, .placeholder = "auto|native|gpu", .choices = "auto,native,gpu",
 	  .help = "auto: what measures better; else always that one, where it can be" },
 	{ 0 },

@@ -224,22 +224,23 @@ struct error *offload_calibrate(struct trace_source *source)
 }
 
 struct wish {
-	bool on;
+	enum gb_offload offload;
 	enum gb_tier tier;
 };
 
 static void switch_offload(struct gb_request *request, const void *user)
 {
 	const struct wish *wish = user;
-	request->offload = wish->on ? GB_OFFLOAD_ON : GB_OFFLOAD_OFF;
+	request->offload = wish->offload;
 	request->tier = wish->tier;
 }
 
-struct error *offload_switch(struct trace_source *source, bool on, enum gb_tier tier)
+struct error *offload_switch(struct trace_source *source, enum gb_offload offload,
+			     enum gb_tier tier)
 {
 	struct gb_control state;
 	TRY(read_state(source, &state));
-	return trace_source_change(source, switch_offload, &(struct wish){ on, tier },
+	return trace_source_change(source, switch_offload, &(struct wish){ offload, tier },
 				   REQUEST_MS);
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/own.h"
+#include "plugin/control.h"
 #include "plugin/kernel_abi.h"
 struct error;
 struct mcode_image;
@@ -48,7 +49,8 @@ struct error *offload_calibrate(struct trace_source *source);
 
 /* Switches, and makes the plugin take over what was put. The watching mode stays as it is.
  * tier: the one to use wherever it can be; GB_TIER_NONE: what measures better. */
-struct error *offload_switch(struct trace_source *source, bool on, enum gb_tier tier);
+struct error *offload_switch(struct trace_source *source, enum gb_offload offload,
+			     enum gb_tier tier);
 
 /* A slot as it is now; false: empty. */
 struct error *offload_slot(struct trace_source *source, unsigned index, struct gb_kernel *ret,

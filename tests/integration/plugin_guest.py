@@ -36,7 +36,7 @@ class Control:
               'ring_bytes': (192, 'Q'), 'dirty_state': (256, 'I'), 'dirty_errno': (260, 'i'), 'ram_address': (264, 'Q'),
               'ram_bytes': (272, 'Q'), 'request_seq': (384, 'Q'), 'applied_seq': (640, 'Q'), 'mode': (648, 'I'),
               'offload': (652, 'I'), 'n_blocks': (656, 'Q'), 'translations': (680, 'Q'), 'flushes': (688, 'Q'),
-              'counts_seq': (696, 'Q'), 'heartbeat_ns': (720, 'Q')}
+              'counts_seq': (696, 'Q'), 'heartbeat_ns': (720, 'Q'), 'asleep': (784, 'I'), 'naps': (792, 'Q')}
     AREAS = ('heads', 'rings', 'blocks', 'code', 'counts', 'kernels', 'kernel_code')
     KERNEL = 2048
     REASONS = {1: 'short', 2: 'overlap', 3: 'wrap', 4: 'shape', 5: 'align', 8: 'page', 9: 'code', 10: 'device', 11: 'step',
@@ -109,7 +109,8 @@ def free_name():
 class Guest:
     """One guest; `with Guest() as g: g.run('workload xor')`."""
 
-    def __init__(self, mem=256, smp=1, cpu='max', plugin='', qemu=(), accel='tcg', append='', profile='6.1', with_plugin=True):
+    def __init__(self, mem=256, smp=1, cpu='max', plugin='', qemu=(), accel='tcg', append='', profile='6.1', with_plugin=True,
+                 machine='machine'):
         self.name = free_name()
         self.dir = tempfile.mkdtemp(prefix='glassbox-test-')
         guest = os.path.join(CACHE, 'guests', profile)
@@ -120,7 +121,7 @@ class Guest:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.dir + '/serial')
         self.listener.listen(1)
-        command = [os.path.join(CACHE, 'bin/qemu-system-x86_64'), '-machine', meta['machine'] + ',memory-backend=ram',
+        command = [os.path.join(CACHE, 'bin/qemu-system-x86_64'), '-machine', meta[machine] + ',memory-backend=ram',
                    '-accel', accel, '-cpu', cpu, '-m', str(mem), '-smp', str(smp), '-object',
                    f'memory-backend-file,id=ram,size={mem}M,mem-path={self.ram},share=on', '-display', 'none', '-nodefaults',
                    '-no-user-config', '-serial', f'unix:{self.dir}/serial', '-kernel',

@@ -1,5 +1,6 @@
 """Native kernels in a real guest: same checksums, faults in the middle, short loops, switching off, several vCPUs."""
 import shutil
+import time
 
 import pytest
 
@@ -185,11 +186,12 @@ def test_under_fire(guest, xor):
     assert stats['failures']['page'] > 60 and stats['failures']['overlap'] > 0 and stats['failures']['code'] > 0, stats
 
 
-RACES = 7
+RACES = 8
 
 
 def races(guest, xor):
-    """Threads that map and unmap, forks in the middle, aliased pages, aged pages, single-stepping: all right, off and on."""
+    """Threads that map and unmap, forks in the middle, aliased pages, aged pages, single-stepping, compilers in threads: all
+    right, off and on."""
     guest.install('races', compile_program('races', libc=True))
     off = guest.run('/tmp/races', 300)
     assert off.count('ok ') == RACES and 'bad' not in off, off
@@ -228,3 +230,45 @@ def test_the_same_bytes_in_a_32_bit_program(guest, xor):
     clear(guest)
     assert 'ok 32-bit program' in text, text
     assert stats['iterations'] == 0 and stats['failures'].get('shape', 0) > 0, stats
+
+
+ALWAYS, DOZING = 1, 2
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_offload_sleeps_while_it_is_of_no_use(guest, xor):
+    """Without work for kernels QEMU's code is left alone; a known loop wakes it, and its results stay the same."""
+    c = guest.control
+    off = guest.workload('xor', 1 << 20, 1500)
+    put(guest, xor)
+    c.request(offload=DOZING)
+    naps = c.naps
+    assert guest.workload('xor', 1 << 20, 1500)[0] == off[0] and c.kernel(0)['heads'] > 0
+    guest.send('while :; do gzip -c /bin/busybox >/dev/null; done & echo')
+    wait_for(lambda: c.asleep)
+    before, translations = c.kernel(0), c.translations
+    guest.run('ls -l /bin /tmp >/tmp/list')
+    assert before['heads'] == 0 and c.translations == translations and c.naps == naps + 1, 'nobody listens'
+    guest.send('kill $!; wait')
+    assert guest.workload('xor', 1 << 20, 1500)[0] == off[0]
+    assert not c.asleep and c.kernel(0)['iterations'] > before['iterations'] + 700 * (1 << 18)
+    clear(guest)
+
+
+@pytest.mark.full
+def test_modes_change_while_several_processors_work():
+    """Each change stops all processors and drops all code, while they fault, idle and wake."""
+    with Guest(smp=4, cpu='qemu64') as g:
+        g.send('while :; do for i in 1 2 3 4 5 6 7 8; do /bin/true; ls / >/dev/null; done; done &')
+        for _ in range(300):
+            g.control.request('count')
+            time.sleep(0.02)
+            g.control.request('off')
+            time.sleep(0.05)
+        assert g.process.poll() is None

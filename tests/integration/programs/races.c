@@ -2,6 +2,7 @@
  * do what they may: map and unmap, protect, fork, page out, single-step. One line each. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -243,6 +244,89 @@ static void test_single_step(void)
 	say("single-stepped by a tracer", good && in_loop >= 6 * SHORT && WIFEXITED(status));
 }
 
+/* Just-in-time compilers: each thread writes a function with the loop, into pages that held
+ * code before, has another thread run it and runs it itself. */
+enum { JITS = 3, FUNCTIONS = 256 };
+
+struct jit {
+	uint32_t *code, *plain, *zero; /* code: two words a function */
+	atomic_int ready, ran; /* rounds */
+	int good;
+};
+
+static uint32_t answer_of(int round, int i)
+{
+	return (uint32_t)round * 1000003u + (uint32_t)i * 7919u;
+}
+
+static int functions_are_of(const struct jit *j, int round)
+{
+	int good = 1;
+	for (int i = 0; i < FUNCTIONS; i++)
+		good &= ((uint32_t(*)(void))(j->code + 2 * i))() == answer_of(round, i);
+	return good;
+}
+
+/* A processor that runs what another wrote must serialise first. */
+static void *run_what_comes(void *what)
+{
+	struct jit *j = what;
+	for (int round = 1; round <= ROUNDS; round++) {
+		uint32_t a = 0, b, c = 0, d;
+		while (j->ready < round)
+			sched_yield();
+		__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
+		j->good &= functions_are_of(j, round);
+		j->ran = round;
+	}
+	return NULL;
+}
+
+static void *compile_and_run(void *what)
+{
+	struct jit *j = what;
+	pthread_t other;
+	pthread_create(&other, NULL, run_what_comes, j);
+	for (int round = 1; round <= ROUNDS; round++) {
+		for (int i = 0; i < FUNCTIONS; i++) { /* mov eax, answer; ret */
+			uint8_t insns[8] = { 0xb8, 0, 0, 0, 0, 0xc3, 0xcc, 0xcc };
+			uint32_t answer = answer_of(round, i);
+			memcpy(insns + 1, &answer, 4);
+			memcpy(j->plain + 2 * i, insns, 8);
+		}
+		loop_xor(j->code, j->plain, j->zero, 2 * FUNCTIONS);
+		int mine = functions_are_of(j, round);
+		j->ready = round;
+		while (j->ran < round)
+			sched_yield();
+		j->good &= mine;
+	}
+	pthread_join(other, NULL);
+	return NULL;
+}
+
+static void test_jit(void)
+{
+	static struct jit jits[JITS];
+	pthread_t threads[JITS];
+	int good = 1;
+	for (int i = 0; i < JITS; i++) {
+		struct jit *j = &jits[i];
+		j->code = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		j->plain = fresh(PAGE);
+		j->zero = fresh(PAGE);
+		memset(j->zero, 0, PAGE);
+		j->good = 1;
+		pthread_create(&threads[i], NULL, compile_and_run, j);
+	}
+	for (int i = 0; i < JITS; i++) {
+		pthread_join(threads[i], NULL);
+		good &= jits[i].good;
+	}
+	say("code that threads write and run", good);
+}
+
 int main(void)
 {
 	say("beside mmap and munmap", rounds_beside(map_and_unmap, NULL));
@@ -252,5 +336,6 @@ int main(void)
 	test_aliases();
 	test_page_aging();
 	test_single_step();
+	test_jit();
 	return 0;
 }
