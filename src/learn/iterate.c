@@ -6,6 +6,11 @@
 #include "base/error.h"
 #include "learn/vex_exec.h"
 
+enum {
+	VISITS_MAX = 256, /* of one block */
+	INSNS_MAX = 1 << 14, /* of all visits */
+};
+
 _Static_assert(offsetof(VexGuestAMD64State, guest_RAX) == 8 * CELL_RAX, "libVEX's layout");
 _Static_assert(offsetof(VexGuestAMD64State, guest_R15) == 8 * CELL_R15, "libVEX's layout");
 _Static_assert(offsetof(VexGuestAMD64State, guest_CC_OP) == 8 * CELL_CC_OP, "libVEX's layout");
@@ -39,6 +44,7 @@ void iteration_destroy(struct iteration *iteration)
 		return;
 	VEC_FREE(&iteration->events);
 	VEC_FREE(&iteration->exits);
+	VEC_FREE(&iteration->decisions);
 	for (size_t i = 0; i < iteration->opaque.count; i++)
 		free(iteration->opaque.items[i]);
 	VEC_FREE(&iteration->opaque);
@@ -57,6 +63,7 @@ struct walk {
 	struct iteration *iteration;
 	struct pending *pending; /* by block */
 	struct pending again;
+	unsigned visits[SHAPE_BLOCKS_MAX], insns;
 };
 
 static void merge(struct ir *ir, struct pending *to, ir_ref condition, const ir_ref *cells)
@@ -77,7 +84,8 @@ static struct error *leave(struct walk *walk, const struct vex_edge *edge, ir_re
 {
 	struct iteration_exit out = { .condition = condition,
 				      .target = edge->target,
-				      .fault = edge->fault };
+				      .fault = edge->fault,
+				      .events = walk->iteration->events.count };
 	memcpy(out.cells, cells, sizeof(out.cells));
 	if (!VEC_PUSH(&walk->iteration->exits, out))
 		return error_create(ERR_MEMORY, "out of memory");
@@ -109,37 +117,72 @@ static struct error *on_edge(void *user, const struct vex_edge *edge, ir_ref con
 	return leave(walk, &moved, condition, cells);
 }
 
+/* Inner loops end because constants say so; otherwise this is where the walk ends. */
+static struct error *check_bounds(struct walk *walk, unsigned index)
+{
+	const struct shape_block *block = &walk->params->shape->blocks[index];
+	uint64_t always;
+	if (walk->visits[index]++ == VISITS_MAX)
+		return ir_is_const(walk->iteration->ir, walk->pending[index].condition, &always)
+			       ? error_create(ERR_LIMIT,
+					      "an inner loop goes round more than %d times",
+					      VISITS_MAX)
+			       : error_create(ERR_UNSUPPORTED,
+					      "the trip count of an inner loop is data");
+	walk->insns += block->n_insns;
+	if (walk->insns > INSNS_MAX || ir_failed(walk->iteration->ir))
+		return error_create(ERR_LIMIT, "an iteration with its inner loops is too long");
+	return NULL;
+}
+
 static struct error *walk_block(struct walk *walk, unsigned index)
 {
 	const struct shape_block *block = &walk->params->shape->blocks[index];
 	struct pending *at = &walk->pending[index];
-	if (at->condition == IR_NONE)
-		return NULL;
 	struct vex_block lifted;
+	TRY(check_bounds(walk, index));
 	TRY(vex_lift(walk->params->source, block->address, block->address + walk->params->move,
 		     block->n_insns, &lifted));
 	struct vex_exec exec = { .iteration = walk->iteration,
 				 .condition = at->condition,
 				 .stays = walk->params->stays,
+				 .follow = walk->params->follow,
 				 .on_edge = on_edge,
 				 .user = walk };
 	memcpy(exec.cells, at->cells, sizeof(exec.cells));
+	at->condition = IR_NONE;
 	return vex_exec_block(&exec, lifted.irsb);
+}
+
+/* Always the first block that something came to: inner loops run out before what follows them,
+ * and what waits at a block came there on ways of which only one can be gone. */
+static struct error *walk_blocks(struct walk *walk)
+{
+	for (unsigned i = 0; i < walk->params->shape->count;) {
+		if (walk->pending[i].condition == IR_NONE) {
+			i++;
+			continue;
+		}
+		TRY(walk_block(walk, i));
+		i = 0;
+	}
+	return NULL;
 }
 
 static struct error *walk_all(struct walk *walk)
 {
 	struct ir *ir = walk->iteration->ir;
-	const struct shape *shape = walk->params->shape;
 	walk->pending[0].condition = ir_const(ir, 1, 1);
 	for (unsigned i = 0; i < CELLS; i++)
 		walk->pending[0].cells[i] = ir_leaf(ir, IR_INIT, 64, i);
 	/* String instructions step by DF; the guard asks for the ABI's value. */
 	walk->pending[0].cells[CELL_DFLAG] = ir_const(ir, 64, 1);
-	for (unsigned i = 0; i < shape->count; i++)
-		TRY(walk_block(walk, i));
+	TRY(walk_blocks(walk));
 	if (walk->again.condition == IR_NONE)
 		return error_create(ERR_UNSUPPORTED, "no path leads back to the head");
+	if (walk->params->follow &&
+	    walk->iteration->decisions.count != walk->params->follow->decisions.count)
+		return error_create(ERR_BAD_DATA, "the code changed while it was learned");
 	walk->iteration->again = walk->again.condition;
 	memcpy(walk->iteration->cells, walk->again.cells, sizeof(walk->again.cells));
 	if (ir_failed(ir))

@@ -1,5 +1,6 @@
 /* One iteration of a loop, from its head back to its head, as expressions over the guest state
- * at the head: every path at once, merged where paths join. Two uses: with a simplifying
+ * at the head: every path at once, merged where paths join. Inner loops are unrolled: a block
+ * is visited again as long as branches are decided by constants. Two uses: with a simplifying
  * builder for the analysis, which may take for granted that the iteration does not leave the
  * loop; with a plain builder, taking nothing for granted, as what proofs start from. Thread:
  * the lifter's. */
@@ -40,10 +41,18 @@ struct iteration_event { /* a load or store, in program order */
 	uint64_t gva; /* of the instruction */
 };
 
+/* A conditional branch, in the order in which the walk met them. */
+enum iteration_choice { CHOICE_OPEN, CHOICE_TAKEN, CHOICE_NOT_TAKEN };
+struct iteration_decision {
+	enum iteration_choice choice;
+	ir_ref reached, guard; /* 1 bit each: the branch is met; it is taken */
+};
+
 struct iteration_exit {
 	ir_ref condition; /* this iteration leaves here */
 	uint64_t target; /* 0: indirect or through a call */
 	bool fault; /* an alignment check that fails */
+	size_t events; /* so many loads and stores come before it */
 	ir_ref cells[CELLS];
 };
 
@@ -51,6 +60,7 @@ struct iteration {
 	struct ir *ir; /* borrowed */
 	VEC(struct iteration_event) events;
 	VEC(struct iteration_exit) exits;
+	VEC(struct iteration_decision) decisions;
 	ir_ref again; /* 1 bit: back at the head */
 	ir_ref cells[CELLS]; /* state when back at the head */
 	unsigned n_opaque;
@@ -64,6 +74,9 @@ struct iteration_params {
 	const struct shape *shape;
 	uint64_t move; /* lift as if the code stood this much higher */
 	bool stays; /* take for granted that no exit is taken */
+	/* Go the ways that this walk over the same shape went, instead of looking for
+	 * constants. That they are the only ones is left to prove: see decisions. */
+	const struct iteration *follow;
 };
 
 /* Caller owns *ret. Fails: ERR_UNSUPPORTED with the reason, ERR_LIMIT. */

@@ -232,6 +232,27 @@ static void check_exits(struct prover *p)
 	prover_check(p, "no other exit is taken", premises, p->again);
 }
 
+/* Branches that the iteration goes one way only. By induction over their order: the first one
+ * to go the other way would be met as it is recorded. */
+static void check_decisions(struct prover *p)
+{
+	Z3_context z = p->z;
+	Z3_ast all = NULL;
+	for (size_t i = 0; i < p->raw->decisions.count; i++) {
+		const struct iteration_decision *d = &p->raw->decisions.items[i];
+		if (d->choice == CHOICE_OPEN)
+			continue;
+		Z3_ast taken = bv_ir_encode(&p->raw_terms, d->guard);
+		Z3_ast right = Z3_mk_implies(
+			z, bv_ir_encode(&p->raw_terms, d->reached),
+			d->choice == CHOICE_TAKEN ? taken : Z3_mk_not(z, taken));
+		Z3_ast both[2] = { right, all };
+		all = all ? Z3_mk_and(z, 2, both) : right;
+	}
+	if (all)
+		prover_check(p, "branches inside go the way they were followed", NULL, all);
+}
+
 static struct error *check_finish(struct prover *p)
 {
 	Z3_context z = p->z;
@@ -376,7 +397,8 @@ static struct error *prove_steps(struct prover *p)
 		Z3_ast both[2] = { p->again, Z3_mk_not(p->z, stops) };
 		p->done = Z3_mk_and(p->z, 2, both);
 	}
-	prove_memory_equal(p);
+	check_decisions(p);
+	TRY(prove_memory_equal(p));
 	prove_memory_untouched(p);
 	prove_tables_equal(p);
 	prove_lookups(p);
@@ -427,10 +449,11 @@ struct error *prove_kernel(const struct prove_params *params, struct proof **ret
 	proof->keep_text = params->keep_text;
 	proof->timeout_ms = params->timeout_ms;
 	TRY(ir_create(false, &ir));
-	TRY(iteration_create(
-		ir,
-		&(struct iteration_params){ .source = params->source, .shape = params->shape },
-		&raw));
+	TRY(iteration_create(ir,
+			     &(struct iteration_params){ .source = params->source,
+							 .shape = params->shape,
+							 .follow = params->loop->iteration },
+			     &raw));
 	TRY(error_alloc(1, sizeof(*p), &p));
 	p->params = params;
 	p->kernel = params->kernel;

@@ -72,7 +72,7 @@ unsigned prover_cell_of(unsigned guest);
 /* Runs the body and the raw iteration's memory, and checks it equal. */
 struct error *prove_memory_body(struct prover *p);
 struct error *prove_memory_raw(struct prover *p);
-void prove_memory_equal(struct prover *p);
+struct error *prove_memory_equal(struct prover *p);
 void prove_lookups(struct prover *p);
 bool prover_writes_table(const struct prover *p, unsigned stream);
 Z3_ast prove_table_read(struct prover *p, bool x86, const struct prove_place *at,

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "learn/prove_internal.h"
+#include "learn/prove_sweep.h"
 
 static struct prove_byte *find_byte(struct prover *p, unsigned stream, Z3_ast index,
 				    int64_t offset)
@@ -294,28 +295,63 @@ struct error *prove_memory_raw(struct prover *p)
 	return NULL;
 }
 
+/* What both sides must hold in neighbouring bytes. */
+struct pair {
+	Z3_ast x86, mcode;
+	unsigned stream;
+	int64_t last;
+};
+
 /* Adjacent bytes are compared together: whole words close by simplification. */
-void prove_memory_equal(struct prover *p)
+static struct pair next_pair(struct prover *p, size_t *at)
 {
-	for (size_t i = 0; i < p->bytes.count;) {
-		Z3_ast x86 = p->bytes.items[i].x86, mcode = p->bytes.items[i].mcode;
-		const struct prove_byte *last = &p->bytes.items[i];
-		for (i++; i < p->bytes.count && i % 8; i++) {
-			const struct prove_byte *next = &p->bytes.items[i];
-			if (next->stream != last->stream || next->index != last->index ||
-			    next->offset != last->offset + 1)
-				break;
-			x86 = Z3_mk_concat(p->z, next->x86, x86);
-			mcode = Z3_mk_concat(p->z, next->mcode, mcode);
-			last = next;
-		}
-		if (Z3_is_eq_ast(p->z, x86, mcode))
-			continue;
-		char name[64];
-		snprintf(name, sizeof(name), "memory of stream %u up to %lld", last->stream,
-			 (long long)last->offset);
-		prover_check(p, name, p->done, Z3_mk_eq(p->z, x86, mcode));
+	size_t i = *at;
+	const struct prove_byte *last = &p->bytes.items[i];
+	struct pair pair = { .x86 = last->x86, .mcode = last->mcode, .stream = last->stream };
+	for (i++; i < p->bytes.count && i % 8; i++) {
+		const struct prove_byte *next = &p->bytes.items[i];
+		if (next->stream != last->stream || next->index != last->index ||
+		    next->offset != last->offset + 1)
+			break;
+		pair.x86 = Z3_mk_concat(p->z, next->x86, pair.x86);
+		pair.mcode = Z3_mk_concat(p->z, next->mcode, pair.mcode);
+		last = next;
 	}
+	pair.last = last->offset;
+	*at = i;
+	return pair;
+}
+
+static void prove_pair(struct prover *p, struct sweep *sweep, const struct pair *pair)
+{
+	char name[64];
+	snprintf(name, sizeof(name), "memory of stream %u up to %lld", pair->stream,
+		 (long long)pair->last);
+	struct proof_try same = { .name = name,
+				  .premise = p->done,
+				  .goal = Z3_mk_eq(p->z, sweep_rewrite(sweep, pair->x86),
+						   sweep_rewrite(sweep, pair->mcode)),
+				  .quiet = true };
+	if (!proof_check(p->proof, p->z, &same))
+		prover_check(p, name, p->done, Z3_mk_eq(p->z, pair->x86, pair->mcode));
+}
+
+struct error *prove_memory_equal(struct prover *p)
+{
+	AUTO(own_sweep) struct sweep *sweep = NULL;
+	TRY(sweep_create(p->z, p->proof, &sweep));
+	for (size_t i = 0; i < p->bytes.count;) {
+		struct pair pair = next_pair(p, &i);
+		if (!Z3_is_eq_ast(p->z, Z3_simplify(p->z, pair.x86),
+				  Z3_simplify(p->z, pair.mcode)))
+			sweep_add(sweep, pair.x86, pair.mcode);
+	}
+	for (size_t i = 0; i < p->bytes.count;) {
+		struct pair pair = next_pair(p, &i);
+		if (!Z3_is_eq_ast(p->z, pair.x86, pair.mcode))
+			prove_pair(p, sweep, &pair);
+	}
+	return NULL;
 }
 
 /* What the kernel does not count as done, the guest does again from the start. */

@@ -124,29 +124,78 @@ static void natural_loop(const struct flow *flow, unsigned latch, bool *in)
 	}
 }
 
-/* Topological order without the edges to the head; false: there is another loop inside. */
-static bool order_blocks(const struct flow *flow, const bool *in, struct shape *ret)
+/* The order in which blocks are placed one by one. */
+struct order {
+	const struct flow *flow;
+	const bool *in;
+	bool placed[SHAPE_BLOCKS_MAX];
+	unsigned depth[SHAPE_BLOCKS_MAX]; /* inner loops around the block, as far as seen */
+};
+
+/* Somebody in front of the block has been placed / has not. */
+static bool has_before(const struct order *o, unsigned block, bool placed)
 {
-	bool placed[SHAPE_BLOCKS_MAX] = { 0 };
-	unsigned wanted = 0;
-	for (unsigned i = 0; i < flow->count; i++)
-		wanted += in[i];
-	ret->count = 0;
-	for (bool progress = true; progress && ret->count < wanted;) {
-		progress = false;
-		for (unsigned i = 0; i < flow->count; i++) {
-			bool ready = in[i] && !placed[i];
-			for (unsigned j = 0; ready && i > 0 && j < flow->count; j++)
-				if (in[j] && !placed[j] &&
-				    has_edge(&flow->blocks[j], flow->blocks[i].address))
-					ready = false;
-			if (!ready)
+	for (unsigned j = 0; j < o->flow->count; j++)
+		if (o->in[j] && o->placed[j] == placed &&
+		    has_edge(&o->flow->blocks[j], o->flow->blocks[block].address))
+			return true;
+	return false;
+}
+
+/* Blocks from which `head` can be reached again without passing what is placed: one deeper. */
+static void enter_inner_loop(struct order *o, unsigned head)
+{
+	bool inside[SHAPE_BLOCKS_MAX] = { 0 };
+	unsigned work[SHAPE_BLOCKS_MAX], n_work = 0;
+	inside[head] = true;
+	work[n_work++] = head;
+	while (n_work) {
+		unsigned at = work[--n_work];
+		o->depth[at]++;
+		for (unsigned i = 0; i < o->flow->count; i++) {
+			if (!o->in[i] || o->placed[i] || inside[i] ||
+			    !has_edge(&o->flow->blocks[i], o->flow->blocks[at].address))
 				continue;
-			placed[i] = progress = true;
-			ret->blocks[ret->count++] = flow->blocks[i];
+			inside[i] = true;
+			work[n_work++] = i;
 		}
 	}
-	return ret->count == wanted;
+}
+
+/* The next block: as deep as can be, and rather one all of whose predecessors are placed. */
+static bool pick_block(struct order *o, unsigned *ret)
+{
+	bool any = false, ready = false;
+	for (unsigned i = 0; i < o->flow->count; i++) {
+		if (!o->in[i] || o->placed[i] || !has_before(o, i, true))
+			continue;
+		bool better = !any || o->depth[i] > o->depth[*ret];
+		bool i_ready = !has_before(o, i, false);
+		if (!better && (ready || !i_ready || o->depth[i] < o->depth[*ret]))
+			continue;
+		any = true;
+		ready = i_ready;
+		*ret = i;
+	}
+	if (any && !ready)
+		enter_inner_loop(o, *ret);
+	return any;
+}
+
+/* Forward edges go forward; whatever an inner loop can still do comes before what follows it.
+ */
+static struct error *order_blocks(const struct flow *flow, const bool *in, struct shape *ret)
+{
+	AUTO(own_free) struct order *o = NULL;
+	TRY(error_alloc(1, sizeof(*o), &o));
+	o->flow = flow;
+	o->in = in;
+	unsigned next = 0;
+	do {
+		o->placed[next] = true;
+		ret->blocks[ret->count++] = flow->blocks[next];
+	} while (pick_block(o, &next));
+	return NULL;
 }
 
 static bool known_shape(const struct shape_list *list, const struct shape *shape)
@@ -165,8 +214,8 @@ static struct error *add_shape(const struct flow *flow, const bool *in, struct s
 {
 	AUTO(own_free) struct shape *shape = NULL;
 	TRY(error_alloc(1, sizeof(*shape), &shape));
-	if (list->count == SHAPE_CANDIDATES_MAX || !order_blocks(flow, in, shape) ||
-	    known_shape(list, shape))
+	TRY(order_blocks(flow, in, shape));
+	if (list->count == SHAPE_CANDIDATES_MAX || known_shape(list, shape))
 		return NULL;
 	unsigned at = list->count++;
 	for (; at > 0 && list->shapes[at - 1]->count < shape->count; at--)
@@ -196,9 +245,6 @@ static struct error *find_candidates(const struct flow *flow, struct shape_list 
 				    flow->calls		   ? " without a call"
 				    : flow->jumps_anywhere ? " without an indirect jump"
 							   : "");
-	if (list->count == 0)
-		return error_create(ERR_NOT_FOUND, "only loops with loops inside at 0x%llx",
-				    (unsigned long long)flow->head);
 	return NULL;
 }
 

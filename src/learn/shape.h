@@ -15,8 +15,8 @@ struct shape_block {
 	uint64_t targets[SHAPE_TARGETS_MAX]; /* direct ones within reach */
 };
 
-/* Blocks of one candidate in an order in which every edge but those to the head goes forward;
- * the head comes first. */
+/* Blocks of one candidate. The head comes first; every edge goes forward but those to the head
+ * and those that close an inner loop, whose blocks come before the blocks that follow it. */
 struct shape {
 	unsigned count;
 	struct shape_block blocks[SHAPE_BLOCKS_MAX];
@@ -27,8 +27,7 @@ struct shape_list {
 	struct shape *shapes[SHAPE_CANDIDATES_MAX]; /* the largest first */
 };
 
-/* Fails: ERR_NOT_FOUND (no way back to the head, or only through inner loops),
- * ERR_UNSUPPORTED, ERR_LIMIT. */
+/* Fails: ERR_NOT_FOUND (no way back to the head), ERR_UNSUPPORTED, ERR_LIMIT. */
 struct error *shape_find(const struct code_source *source, uint64_t head,
 			 struct shape_list *ret);
 void shape_list_deinit(struct shape_list *list);

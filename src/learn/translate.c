@@ -366,8 +366,9 @@ static struct error *add_reductions(struct translation *build)
 static struct error *hoist(struct translation *build, ir_ref ref)
 {
 	const struct ir_node *node = ir_get(build->loop->ir, ref);
-	if (node->op == IR_CONST || ir_arity(node->op) == 0)
+	if (node->op == IR_CONST || ir_arity(node->op) == 0 || build->seen[ref])
 		return NULL;
+	build->seen[ref] = true;
 	if (!build->free_of_k[ref]) {
 		for (unsigned i = 0; i < ir_arity(node->op); i++)
 			TRY(hoist(build, node->args[i]));
@@ -375,9 +376,6 @@ static struct error *hoist(struct translation *build, ir_ref ref)
 	}
 	if (node->op == IR_ZEXT)
 		return hoist(build, node->args[0]);
-	for (unsigned i = 0; i < build->n_hoisted; i++)
-		if (build->hoisted[i] == ref)
-			return NULL;
 	if (build->n_hoisted == HOISTED_MAX)
 		return NULL; /* computed in the body then */
 	TRY(new_slot(build, &build->hoisted_slot[build->n_hoisted]));
@@ -390,7 +388,10 @@ static struct error *hoist_all(struct translation *build)
 	struct loop *loop = build->loop;
 	const struct ir *ir = loop->ir;
 	AUTO(own_free) uint8_t *free_of_k = NULL;
+	AUTO(own_free) uint8_t *seen = NULL;
 	TRY(error_alloc(ir_count(ir) + 1, 1, &free_of_k));
+	TRY(error_alloc(ir_count(ir) + 1, 1, &seen));
+	build->seen = seen;
 	for (ir_ref i = 1; i <= ir_count(ir); i++) {
 		const struct ir_node *node = ir_get(ir, i);
 		free_of_k[i] = node->op != IR_LOAD && node->op != IR_OPAQUE &&
@@ -412,7 +413,7 @@ static struct error *hoist_all(struct translation *build)
 		TRY(hoist(build, loop->reductions[i].value));
 	if (loop->search != IR_NONE)
 		TRY(hoist(build, loop->search));
-	build->free_of_k = NULL;
+	build->free_of_k = build->seen = NULL;
 	return NULL;
 }
 

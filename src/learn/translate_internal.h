@@ -16,7 +16,8 @@ struct translation {
 	uint16_t hoisted_slot[HOISTED_MAX];
 	bool in_body;
 	const struct loop_access *load_access[4096]; /* by event */
-	const uint8_t *free_of_k; /* by node: no K, no load inside */
+	uint8_t *free_of_k; /* by node: no K, no load inside */
+	uint8_t *seen; /* by node: hoist() was there */
 };
 
 /* A leaf of the body that is no slot: a load (emit_params.leaf; user: the translation). */

@@ -5,8 +5,11 @@
  * 2. Effects without a meaning (fences, locked instructions, helpers that touch memory or
  * state) end the attempt at once.
  * 3. Loads and stores of more than 64 bits are several events in address order.
- * 4. A simplifying builder sees a stored value again when it is loaded from the very same
- *    address expression; anything less certain is left to the analysis. */
+ * 4. A simplifying builder sees stored bytes again when they are loaded: addresses that differ
+ * by a constant are told apart, all others are taken to be apart, which guard and proof must
+ *    confirm.
+ * 5. A branch that constants decide goes one way only. With `follow` the ways are given and
+ * each of them is recorded as something to prove. */
 #include "learn/vex_exec.h"
 
 #include <string.h>
@@ -20,6 +23,7 @@ struct run {
 	const IRSB *block;
 	struct vex_value *temps;
 	uint64_t gva; /* of the current instruction */
+	bool left; /* a branch that is always taken has been met */
 };
 
 static uint8_t type_bits(IRType type)
@@ -148,24 +152,83 @@ static struct error *put_state(struct run *run, Int offset, struct vex_value val
 	return NULL;
 }
 
-/* Rule 4. The last store to exactly this address, if nothing in between may hide it. */
+/* address = rest + offset */
+static ir_ref split_address(const struct ir *ir, ir_ref address, uint64_t *offset_ret)
+{
+	const struct ir_node *node = ir_get(ir, address);
+	*offset_ret = 0;
+	if (node->op == IR_ADD && ir_is_const(ir, node->args[1], offset_ret))
+		return node->args[0];
+	return address;
+}
+
+/* Bytes of a load, each from the event that it was found in. */
+struct found {
+	ir_ref rest;
+	uint64_t offset;
+	unsigned bytes, missing;
+	size_t from[8];
+	uint8_t at[8]; /* which byte of the event's data */
+	bool known[8];
+};
+
+/* Takes what is still missing from an event; false: nobody knows. */
+static bool find_in_event(struct run *run, struct found *found, size_t i)
+{
+	const struct iteration_event *event = &run->exec->iteration->events.items[i];
+	uint64_t offset, always;
+	if (split_address(run->ir, event->address, &offset) != found->rest)
+		return true;
+	int64_t shift = (int64_t)(found->offset - offset);
+	unsigned size = event->width / 8;
+	if (shift <= -(int64_t)found->bytes || shift >= (int64_t)size)
+		return true;
+	bool whole = shift == 0 && size == found->bytes && found->missing == size;
+	if (!event->store && !whole)
+		return true;
+	if (event->store && event->condition != run->exec->condition &&
+	    !(ir_is_const(run->ir, event->condition, &always) && always))
+		return false;
+	for (unsigned b = 0; b < found->bytes; b++) {
+		int64_t at = shift + b;
+		if (found->known[b] || at < 0 || at >= (int64_t)size)
+			continue;
+		found->known[b] = true;
+		found->from[b] = i;
+		found->at[b] = (uint8_t)at;
+		found->missing--;
+	}
+	return true;
+}
+
+/* Neighbours from one event are cut out together. */
+static ir_ref join_found(struct run *run, const struct found *found)
+{
+	const struct iteration_event *events = run->exec->iteration->events.items;
+	ir_ref value = IR_NONE;
+	for (unsigned b = 0; b < found->bytes;) {
+		unsigned first = b;
+		for (b++; b < found->bytes && found->from[b] == found->from[first] &&
+			  found->at[b] == found->at[b - 1] + 1;)
+			b++;
+		ir_ref part = ir_extract(run->ir, events[found->from[first]].data,
+					 8u * found->at[first], (uint8_t)(8 * (b - first)));
+		value = value ? ir_concat(run->ir, part, value) : part;
+	}
+	return value;
+}
+
+/* Rule 4. What was stored there, or loaded before. */
 static ir_ref forwarded(struct run *run, ir_ref address, uint8_t width)
 {
-	const struct iteration *iteration = run->exec->iteration;
 	if (!ir_simplifies(run->ir))
 		return IR_NONE;
-	for (size_t i = iteration->events.count; i-- > 0;) {
-		const struct iteration_event *event = &iteration->events.items[i];
-		if (event->address != address || event->width != width)
-			continue;
-		if (!event->store) /* seen before: the same again */
-			return event->data;
-		if (event->condition == run->exec->condition ||
-		    ir_is_const(run->ir, event->condition, NULL))
-			return event->data;
-		return IR_NONE;
-	}
-	return IR_NONE;
+	struct found found = { .bytes = width / 8u, .missing = width / 8u };
+	found.rest = split_address(run->ir, address, &found.offset);
+	for (size_t i = run->exec->iteration->events.count; i-- > 0 && found.missing;)
+		if (!find_in_event(run, &found, i))
+			return IR_NONE;
+	return found.missing ? IR_NONE : join_found(run, &found);
 }
 
 static struct error *add_event(struct run *run, const struct iteration_event *event)
@@ -330,6 +393,27 @@ static ir_ref both(struct run *run, ir_ref a, ir_ref b)
 	return ir_binary(run->ir, IR_AND, a, b);
 }
 
+/* Rule 5. */
+static struct error *decide(struct run *run, ir_ref guard, enum iteration_choice *ret)
+{
+	struct iteration *iteration = run->exec->iteration;
+	const struct iteration *follow = run->exec->follow;
+	uint64_t taken;
+	*ret = CHOICE_OPEN;
+	if (follow) {
+		if (iteration->decisions.count >= follow->decisions.count)
+			return error_create(ERR_BAD_DATA,
+					    "the code changed while it was learned");
+		*ret = follow->decisions.items[iteration->decisions.count].choice;
+	} else if (ir_simplifies(run->ir) && ir_is_const(run->ir, guard, &taken)) {
+		*ret = taken ? CHOICE_TAKEN : CHOICE_NOT_TAKEN;
+	}
+	struct iteration_decision decision = { *ret, run->exec->condition, guard };
+	if (!VEC_PUSH(&iteration->decisions, decision))
+		return error_create(ERR_MEMORY, "out of memory");
+	return NULL;
+}
+
 static struct error *on_exit_stmt(struct run *run, const IRStmt *stmt)
 {
 	struct vex_exec *exec = run->exec;
@@ -338,10 +422,15 @@ static struct error *on_exit_stmt(struct run *run, const IRStmt *stmt)
 	struct vex_edge edge = { .direct = stmt->Ist.Exit.jk == Ijk_Boring,
 				 .fault = stmt->Ist.Exit.jk == Ijk_SigSEGV,
 				 .target = stmt->Ist.Exit.dst->Ico.U64 };
-	uint64_t never;
-	if (ir_is_const(run->ir, guard.part[0], &never) && !never)
-		return NULL;
+	enum iteration_choice choice;
 	bool inside;
+	TRY(decide(run, guard.part[0], &choice));
+	if (choice == CHOICE_NOT_TAKEN)
+		return NULL;
+	if (choice == CHOICE_TAKEN) {
+		run->left = true;
+		return exec->on_edge(exec->user, &edge, exec->condition, exec->cells, &inside);
+	}
 	TRY(exec->on_edge(exec->user, &edge, both(run, exec->condition, guard.part[0]),
 			  exec->cells, &inside));
 	if (inside || !exec->stays)
@@ -427,7 +516,7 @@ struct error *vex_exec_block(struct vex_exec *exec, const void *irsb)
 	struct run run = { .exec = exec, .ir = exec->iteration->ir, .block = irsb };
 	TRY(error_alloc((size_t)run.block->tyenv->types_used + 1, sizeof(*temps), &temps));
 	run.temps = temps;
-	for (Int i = 0; i < run.block->stmts_used; i++)
+	for (Int i = 0; i < run.block->stmts_used && !run.left; i++)
 		TRY(on_stmt(&run, run.block->stmts[i]));
-	return run_end(&run);
+	return run.left ? NULL : run_end(&run);
 }

@@ -13,6 +13,7 @@ struct vex_exec {
 	struct iteration *iteration; /* borrowed; events are added to it */
 	ir_ref condition; /* the block is reached */
 	bool stays; /* no exit is taken: see iteration_params */
+	const struct iteration *follow; /* see iteration_params */
 	ir_ref cells[CELLS];
 	/* Told of every way out; *inside_ret: it stays in the loop. */
 	struct error *(*on_edge)(void *user, const struct vex_edge *edge, ir_ref condition,
