@@ -127,6 +127,8 @@ static enum proof_verdict decide(Z3_context z, Z3_ast formula, bool bits, unsign
 
 bool proof_check(struct proof *proof, Z3_context z, const struct proof_try *what)
 {
+	if (proof->verdict != PROOF_PROVED)
+		return false; /* nothing can mend it */
 	struct proof_step step = { 0 };
 	double start = now_ms();
 	unsigned ms = what->timeout_ms	  ? what->timeout_ms

@@ -17,6 +17,33 @@
 #include "learn/prove_internal.h"
 #include "learn/translate.h"
 
+static bool is_plain(struct prover *p, Z3_ast a, Z3_ast b)
+{
+	return Z3_is_eq_ast(p->z, Z3_simplify(p->z, a), Z3_simplify(p->z, b));
+}
+
+void prover_expect_equal(struct prover *p, Z3_ast a, Z3_ast b)
+{
+	if (!is_plain(p, a, b))
+		sweep_add(p->sweep, a, b);
+}
+
+bool prover_check_equal(struct prover *p, const char *name, Z3_ast premise, Z3_ast a, Z3_ast b)
+{
+	if (!is_plain(p, a, b)) {
+		sweep_add(p->sweep, a, b);
+		Z3_ast goal =
+			Z3_mk_eq(p->z, sweep_rewrite(p->sweep, a), sweep_rewrite(p->sweep, b));
+		if (proof_check(p->proof, p->z,
+				&(struct proof_try){ .name = name,
+						     .premise = premise,
+						     .goal = goal,
+						     .quiet = true }))
+			return true;
+	}
+	return prover_check(p, name, premise, Z3_mk_eq(p->z, a, b));
+}
+
 unsigned prover_cell_of(unsigned guest)
 {
 	for (unsigned c = 0; c < CELLS; c++)
@@ -154,7 +181,7 @@ static void check_accumulator(struct prover *p, unsigned c)
 				    : bv_op(z, op, p->acc[number], value);
 	Z3_ast next = bv_ir_encode(&p->raw_terms, p->raw->cells[c]);
 	snprintf(name, sizeof(name), "%s folds what the microcode contributes", cell_name(c));
-	prover_check(p, name, p->done, Z3_mk_eq(z, next, bv_resize(z, folded, 64)));
+	prover_check_equal(p, name, p->done, next, bv_resize(z, folded, 64));
 	snprintf(name, sizeof(name), "the accumulator of %s starts with it", cell_name(c));
 	Z3_ast start = bv_resize(z, bv_resize(z, p->entry[c], r->width), 64);
 	prover_check(p, name, NULL, Z3_mk_eq(z, p->setup[m->acc_slot], start));
@@ -243,9 +270,9 @@ static void check_decisions(struct prover *p)
 		if (d->choice == CHOICE_OPEN)
 			continue;
 		Z3_ast taken = bv_ir_encode(&p->raw_terms, d->guard);
-		Z3_ast right = Z3_mk_implies(
-			z, bv_ir_encode(&p->raw_terms, d->reached),
-			d->choice == CHOICE_TAKEN ? taken : Z3_mk_not(z, taken));
+		Z3_ast right =
+			Z3_mk_implies(z, bv_ir_encode(&p->raw_terms, d->reached),
+				      d->choice == CHOICE_TAKEN ? taken : Z3_mk_not(z, taken));
 		Z3_ast both[2] = { right, all };
 		all = all ? Z3_mk_and(z, 2, both) : right;
 	}
@@ -398,7 +425,8 @@ static struct error *prove_steps(struct prover *p)
 		p->done = Z3_mk_and(p->z, 2, both);
 	}
 	check_decisions(p);
-	TRY(prove_memory_equal(p));
+	prove_memory_expect(p);
+	prove_memory_equal(p);
 	prove_memory_untouched(p);
 	prove_tables_equal(p);
 	prove_lookups(p);
@@ -463,7 +491,10 @@ struct error *prove_kernel(const struct prove_params *params, struct proof **ret
 	p->z = proof_context_create();
 	if (!p->z)
 		return error_create(ERR_PEER, "Z3 gives no context");
-	struct error *err = prove_in_context(p);
+	struct error *err = sweep_create(p->z, proof, &p->sweep);
+	if (!err)
+		err = prove_in_context(p);
+	sweep_destroy(p->sweep);
 	Z3_del_context(p->z);
 	if (err)
 		return err;

@@ -6,6 +6,7 @@
 #include "learn/bv_mcode.h"
 #include "learn/lia.h"
 #include "learn/prove.h"
+#include "learn/prove_sweep.h"
 
 /* One byte of memory of this iteration: stream, place, what each side has it hold now. */
 struct prove_byte {
@@ -35,6 +36,7 @@ struct prover {
 	struct loop *loop;
 	struct iteration *raw; /* the iteration, nothing simplified or taken for granted */
 	struct proof *proof;
+	struct sweep *sweep; /* owned by prove_kernel */
 	Z3_ast entry[CELLS]; /* registers at the loop head when the kernel starts */
 	Z3_ast stale[CELLS]; /* what a dead cell holds */
 	Z3_ast flags, k, n;
@@ -66,13 +68,19 @@ static inline bool prover_check(struct prover *p, const char *name, Z3_ast premi
 		&(struct proof_try){ .name = name, .premise = premise, .goal = goal });
 }
 
+/* a == b, for terms of any size: as it is, or by way of what is equal inside. */
+bool prover_check_equal(struct prover *p, const char *name, Z3_ast premise, Z3_ast a, Z3_ast b);
+/* Says beforehand that this will be asked. */
+void prover_expect_equal(struct prover *p, Z3_ast a, Z3_ast b);
+
 /* The cell of a guest register, CELLS for the flags. */
 unsigned prover_cell_of(unsigned guest);
 
 /* Runs the body and the raw iteration's memory, and checks it equal. */
 struct error *prove_memory_body(struct prover *p);
 struct error *prove_memory_raw(struct prover *p);
-struct error *prove_memory_equal(struct prover *p);
+void prove_memory_expect(struct prover *p);
+void prove_memory_equal(struct prover *p);
 void prove_lookups(struct prover *p);
 bool prover_writes_table(const struct prover *p, unsigned stream);
 Z3_ast prove_table_read(struct prover *p, bool x86, const struct prove_place *at,

@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "learn/prove_internal.h"
-#include "learn/prove_sweep.h"
 
 static struct prove_byte *find_byte(struct prover *p, unsigned stream, Z3_ast index,
 				    int64_t offset)
@@ -322,36 +321,25 @@ static struct pair next_pair(struct prover *p, size_t *at)
 	return pair;
 }
 
-static void prove_pair(struct prover *p, struct sweep *sweep, const struct pair *pair)
+void prove_memory_expect(struct prover *p)
 {
-	char name[64];
-	snprintf(name, sizeof(name), "memory of stream %u up to %lld", pair->stream,
-		 (long long)pair->last);
-	struct proof_try same = { .name = name,
-				  .premise = p->done,
-				  .goal = Z3_mk_eq(p->z, sweep_rewrite(sweep, pair->x86),
-						   sweep_rewrite(sweep, pair->mcode)),
-				  .quiet = true };
-	if (!proof_check(p->proof, p->z, &same))
-		prover_check(p, name, p->done, Z3_mk_eq(p->z, pair->x86, pair->mcode));
+	for (size_t i = 0; i < p->bytes.count;) {
+		struct pair pair = next_pair(p, &i);
+		prover_expect_equal(p, pair.x86, pair.mcode);
+	}
 }
 
-struct error *prove_memory_equal(struct prover *p)
+void prove_memory_equal(struct prover *p)
 {
-	AUTO(own_sweep) struct sweep *sweep = NULL;
-	TRY(sweep_create(p->z, p->proof, &sweep));
 	for (size_t i = 0; i < p->bytes.count;) {
 		struct pair pair = next_pair(p, &i);
-		if (!Z3_is_eq_ast(p->z, Z3_simplify(p->z, pair.x86),
-				  Z3_simplify(p->z, pair.mcode)))
-			sweep_add(sweep, pair.x86, pair.mcode);
+		if (Z3_is_eq_ast(p->z, pair.x86, pair.mcode))
+			continue;
+		char name[64];
+		snprintf(name, sizeof(name), "memory of stream %u up to %lld", pair.stream,
+			 (long long)pair.last);
+		prover_check_equal(p, name, p->done, pair.x86, pair.mcode);
 	}
-	for (size_t i = 0; i < p->bytes.count;) {
-		struct pair pair = next_pair(p, &i);
-		if (!Z3_is_eq_ast(p->z, pair.x86, pair.mcode))
-			prove_pair(p, sweep, &pair);
-	}
-	return NULL;
 }
 
 /* What the kernel does not count as done, the guest does again from the start. */

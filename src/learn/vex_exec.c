@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "learn/vex_call.h"
 #include "learn/vex_ops.h"
 
 struct run {
@@ -331,13 +332,36 @@ static struct error *eval_into_opaque(struct run *run, const IRExpr *expr)
 	return goes_in(run, value);
 }
 
-/* A call of a pure helper, or an operation of three or four arguments. */
+/* A call of a pure helper. */
+static struct error *eval_call(struct run *run, const IRExpr *expr, struct vex_value *ret)
+{
+	IRExpr *const *args = expr->Iex.CCall.args;
+	ir_ref values[8];
+	unsigned count = 0;
+	bool plain = true;
+	for (; args[count] && count < 8; count++) {
+		struct vex_value value;
+		TRY(eval(run, args[count], &value));
+		values[count] = value.part[0];
+		plain &= value.parts == 1 && ir_width(run->ir, values[count]) == 64;
+	}
+	ir_ref result = plain && !args[count] && type_bits(expr->Iex.CCall.retty) == 64
+				? vex_call(run->ir, expr->Iex.CCall.cee->name, values, count)
+				: IR_NONE;
+	if (result != IR_NONE) {
+		*ret = vex_scalar(result);
+		return NULL;
+	}
+	for (unsigned i = 0; args[i]; i++)
+		TRY(eval_into_opaque(run, args[i]));
+	*ret = opaque(run, typeOfIRExpr(run->block->tyenv, expr), expr->Iex.CCall.cee->name);
+	return NULL;
+}
+
+/* An operation of three or four arguments. */
 static struct error *eval_opaque(struct run *run, const IRExpr *expr, const char *why,
 				 struct vex_value *ret)
 {
-	IRExpr *const *args = expr->tag == Iex_CCall ? expr->Iex.CCall.args : NULL;
-	for (unsigned i = 0; args && args[i]; i++)
-		TRY(eval_into_opaque(run, args[i]));
 	if (expr->tag == Iex_Triop) {
 		const IRTriop *op = expr->Iex.Triop.details;
 		TRY(eval_into_opaque(run, op->arg1));
@@ -378,7 +402,7 @@ static struct error *eval(struct run *run, const IRExpr *expr, struct vex_value 
 		TRY(eval(run, expr->Iex.Load.addr, &address));
 		return load(run, address.part[0], type, run->exec->condition, ret);
 	case Iex_CCall:
-		return eval_opaque(run, expr, expr->Iex.CCall.cee->name, ret);
+		return eval_call(run, expr, ret);
 	case Iex_Triop:
 	case Iex_Qop:
 		return eval_opaque(run, expr, "floating point", ret);

@@ -32,13 +32,15 @@ static inline const struct sample *sample_named(const char *name)
 	return s;
 }
 
-/* Target of the first backward jump of a function: the head of its loop. */
+/* Target of the first backward jump of a function: the head of its loop. Of a nest: of the
+ * last. */
 static inline uint64_t sample_head(const struct sample *sample)
 {
 	ZydisDecoder decoder;
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-	uint64_t at = sample->gva;
+	uint64_t at = sample->gva, head = 0;
+	bool nest = strncmp(sample->name, "nest", 4) == 0;
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	for (unsigned i = 0; i < 400; i++) {
 		uint8_t bytes[15];
@@ -48,9 +50,11 @@ static inline uint64_t sample_head(const struct sample *sample)
 		bool jump = insn.meta.category == ZYDIS_CATEGORY_COND_BR ||
 			    insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR;
 		if (jump && op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && op[0].imm.value.s < 0)
-			return at + insn.length + (uint64_t)op[0].imm.value.s;
+			head = at + insn.length + (uint64_t)op[0].imm.value.s;
+		if (head && (!nest || insn.mnemonic == ZYDIS_MNEMONIC_RET))
+			return head;
 		at += insn.length;
 	}
-	return 0;
+	return head;
 }
 #endif

@@ -430,6 +430,91 @@ static KEEP void mixed_trip(uint8_t *p, unsigned from, int to) /* signed test, u
 	}
 }
 
+/* Loops with loops inside, which constants end: the outer one is meant. */
+
+#define ROTL(x, n) (((x) << (n)) | ((x) >> (32 - (n))))
+
+static KEEP void n_mix(uint32_t *R out, const uint32_t *R in, size_t blocks)
+{
+	for (size_t n = 0; n < blocks; n++) {
+		uint32_t a = in[16 * n], b = in[16 * n + 1], c = in[16 * n + 2],
+			 d = in[16 * n + 3];
+		for (int r = 0; r < 16; r++) {
+			a += b ^ in[16 * n + r];
+			d = ROTL(d ^ a, 16);
+			c += d;
+			b = ROTL(b ^ c, 12);
+		}
+		out[4 * n] = a;
+		out[4 * n + 1] = b;
+		out[4 * n + 2] = c;
+		out[4 * n + 3] = d;
+	}
+}
+
+static KEEP void n_bits(uint32_t *R out, const uint32_t *R in, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t count = 0;
+		for (int k = 0; k < 32; k++)
+			count += in[i] >> k & 1;
+		out[i] = count;
+	}
+}
+
+static KEEP void n_matrix(int32_t *R c, const int32_t *R a, const int32_t *R m, size_t count)
+{
+	for (size_t n = 0; n < count; n++, c += 16, a += 16)
+		for (int i = 0; i < 16; i += 4)
+			for (int j = 0; j < 4; j++) {
+				int32_t s = 0;
+				for (int k = 0; k < 4; k++)
+					s += a[i + k] * m[4 * k + j];
+				c[i + j] = s;
+			}
+}
+
+typedef uint32_t row __attribute__((vector_size(16)));
+typedef uint32_t loose_row __attribute__((vector_size(16), aligned(4)));
+#define QUARTERS                                                                          \
+	a += b, d ^= a, d = ROTL(d, 16), c += d, b ^= c, b = ROTL(b, 12), a += b, d ^= a, \
+			d = ROTL(d, 8), c += d, b ^= c, b = ROTL(b, 7)
+#define TURN(x, i) (x = __builtin_shuffle(x, (row){ i, (i + 1) % 4, (i + 2) % 4, (i + 3) % 4 }))
+
+static KEEP void n_chacha(uint32_t *R out, const uint32_t *R in, size_t blocks)
+{
+	row s0 = *(const loose_row *)in, s1 = *(const loose_row *)(in + 4),
+	    s2 = *(const loose_row *)(in + 8), s3 = *(const loose_row *)(in + 12);
+	for (size_t n = 0; n < blocks; n++) {
+		row a = s0, b = s1, c = s2, d = s3;
+		for (int i = 0; i < 10; i++) {
+			QUARTERS;
+			TURN(b, 1), TURN(c, 2), TURN(d, 3);
+			QUARTERS;
+			TURN(b, 3), TURN(c, 2), TURN(d, 1);
+		}
+		*(loose_row *)(out + 16 * n) = a + s0;
+		*(loose_row *)(out + 16 * n + 4) = b + s1;
+		*(loose_row *)(out + 16 * n + 8) = c + s2;
+		*(loose_row *)(out + 16 * n + 12) = d + s3;
+		s3 += (row){ 1, 0, 0, 0 };
+	}
+}
+
+static KEEP void n_chains(uint32_t *R out, const uint64_t *R in, size_t n)
+{
+	/* how often the inner loop goes round is data */
+	for (size_t i = 0; i < n; i++) {
+		uint32_t length = 0;
+		const uint64_t *p = in + i;
+		do {
+			length++;
+			p = (const uint64_t *)(uintptr_t)*p;
+		} while (*p);
+		out[i] = length;
+	}
+}
+
 /* Name, function, pattern of the scalar build; NULL: must be refused. Read by the generator. */
 #define SAMPLES(X)                                   \
 	X(xor, k_xor, "doall")                       \
@@ -478,4 +563,9 @@ static KEEP void mixed_trip(uint8_t *p, unsigned from, int to) /* signed test, u
 	X(mixed, mixed_trip, "fill")                 \
 	X(leaver, early_leaver, "doall")             \
 	X(float_sum, bad_float_sum, NULL)            \
-	X(aligned, aligned_vector, "doall")
+	X(aligned, aligned_vector, "doall")          \
+	X(nest_mix, n_mix, "doall")                  \
+	X(nest_bits, n_bits, "doall")                \
+	X(nest_matrix, n_matrix, "doall")            \
+	X(nest_chacha, n_chacha, "serial")           \
+	X(nest_chains, n_chains, NULL)
