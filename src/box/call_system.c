@@ -9,6 +9,7 @@
 #include "guest/kernel_info.h"
 #include "guest/namespace.h"
 #include "guest/page_cache.h"
+#include "guest/run_queue.h"
 #include "guest/slab.h"
 #include "guest/task.h"
 #include "guest/timer.h"
@@ -126,19 +127,45 @@ const struct call call_namespaces = {
 /* --- cpus ------------------------------------------------------------------------------------
  */
 
+struct runnable_rows {
+	struct guest *guest;
+	json_t *tasks; /* owned by the row it goes into */
+	char names[256]; /* for people: "sh[12] sleep[14]" */
+};
+
+static bool runnable_row(void *user, uint64_t gva, const char *class)
+{
+	struct runnable_rows *rows = user;
+	struct guest_task task;
+	size_t used = strlen(rows->names);
+	if (!guest_task_read(rows->guest, gva, &task))
+		return true;
+	snprintf(rows->names + used, sizeof(rows->names) - used, "%s%s[%d]", used ? " " : "",
+		 task.comm, task.pid);
+	return !json_array_append_new(rows->tasks,
+				      json_pack("{s:i,s:i,s:o,s:s,s:o}", "pid", task.pid,
+						"tgid", task.tgid, "comm",
+						json_guest_text(task.comm, sizeof(task.comm)),
+						"class", class, "task", call_hex(gva)));
+}
+
 static bool cpu_row(void *user, const struct guest_cpu *cpu)
 {
 	struct call_rows *rows = user;
 	struct guest_task task = { .pid = -1 };
+	struct runnable_rows runnable = { .guest = rows->guest, .tasks = json_array() };
 	bool known = guest_task_read(rows->guest, cpu->current, &task);
+	guest_runnable_each(rows->guest, cpu, runnable_row, &runnable);
+	json_t *names = json_guest_text(runnable.names, sizeof(runnable.names));
 	return call_rows_add(
 		rows,
-		json_pack("{s:i,s:o,s:o,s:b,s:I,s:o,s:o}", "cpu", (int)cpu->cpu, "pid",
+		json_pack("{s:i,s:o,s:o,s:b,s:I,s:o,s:o,s:o,s:o}", "cpu", (int)cpu->cpu, "pid",
 			  json_number_or_null(known, task.pid), "comm",
 			  known ? json_guest_text(task.comm, sizeof(task.comm)) : json_null(),
 			  "idle", cpu->current == cpu->idle, "running",
 			  (json_int_t)cpu->n_running, "task", call_hex(cpu->current),
-			  "runqueue", call_hex(cpu->runqueue)));
+			  "runqueue", call_hex(cpu->runqueue), "runnable", names, "tasks",
+			  runnable.tasks));
 }
 
 static struct error *walk_cpus(struct call_rows *rows)
@@ -153,15 +180,19 @@ static struct error *run_cpus(struct call_context *context, json_t **ret)
 }
 
 static const struct call_column cpus_columns[] = {
-	{ "cpu", "CPU", COLUMN_RIGHT },	 { "running", "RUNNABLE", COLUMN_RIGHT },
-	{ "pid", "PID", COLUMN_RIGHT },	 { "idle", "IDLE", COLUMN_LEFT },
-	{ "comm", "NAME", COLUMN_LEFT }, { 0 },
+	{ "cpu", "CPU", COLUMN_RIGHT },
+	{ "running", "RUNNABLE", COLUMN_RIGHT },
+	{ "pid", "PID", COLUMN_RIGHT },
+	{ "idle", "IDLE", COLUMN_LEFT },
+	{ "comm", "NAME", COLUMN_LEFT },
+	{ "runnable", "RUN OR WAIT", COLUMN_LEFT },
+	{ 0 },
 };
 
 const struct call call_cpus = {
 	.name = "cpus",
 	.group = "introspection",
-	.summary = "show what each CPU runs and how many wait",
+	.summary = "show what each CPU runs and what waits for it",
 	.flags = CALL_TARGET,
 	.columns = cpus_columns,
 	.run = run_cpus,

@@ -9,6 +9,7 @@
 #include "guest/cpu.h"
 #include "guest/cross_view.h"
 #include "guest/internal.h"
+#include "guest/run_queue.h"
 #include "guest/slab.h"
 #include "guest/tree.h"
 
@@ -16,7 +17,6 @@ struct task_views {
 	struct guest *guest;
 	struct cross_view cross;
 	struct field pid_tasks, pid_links;
-	struct field queue, queue_link; /* rq.cfs_tasks, through sched_entity.group_node */
 	struct field usage, sighand, stack, exit_state;
 	uint64_t cache; /* of task_struct */
 };
@@ -32,22 +32,20 @@ static bool from_pid(void *user, uint64_t index, uint64_t pid)
 	       cross_view_found(&v->cross, link - v->pid_links.offset, GUEST_VIEW_PID_MAP);
 }
 
+static bool from_queue(void *user, uint64_t task, const char *class)
+{
+	struct task_views *v = user;
+	return cross_view_found(&v->cross, task, GUEST_VIEW_RUN_QUEUE);
+}
+
 static bool from_cpu(void *user, const struct guest_cpu *cpu)
 {
 	struct task_views *v = user;
-	struct guest_list list;
-	uint64_t task;
 	if (cpu->current != cpu->idle &&
 	    !cross_view_found(&v->cross, cpu->current, GUEST_VIEW_CPU))
 		return false;
-	if (!v->queue.found || !v->queue_link.found)
-		return true;
-	guest_list_begin(&list, v->guest, cpu->runqueue + v->queue.offset, v->queue_link,
-			 "runnable tasks");
-	while (guest_list_next(&list, &task))
-		if (!cross_view_found(&v->cross, task, GUEST_VIEW_RUN_QUEUE))
-			return false;
-	return true;
+	guest_runnable_each(v->guest, cpu, from_queue, v);
+	return !v->cross.no_memory;
 }
 
 static bool from_slab(void *user, uint64_t task)
@@ -126,9 +124,7 @@ static bool list_idle(void *user, const struct guest_cpu *cpu)
 
 struct error *guest_hidden_each(struct guest *guest, guest_hidden_fn *visit, void *user)
 {
-	struct task_views v = { .guest = guest,
-				.queue = guest_field(guest, "rq.cfs_tasks"),
-				.queue_link = guest_field(guest, "task_struct.se.group_node") };
+	struct task_views v = { .guest = guest };
 	/* The other views first: a task that starts meanwhile is in the list, not hidden. */
 	collect_pids(&v);
 	guest_cpus_each(guest, from_cpu, &v);

@@ -20,6 +20,8 @@
 #include "guest/fingerprint.h"
 #include "guest/guest.h"
 #include "guest/hidden.h"
+#include "guest/inferred.h"
+#include "guest/internal.h"
 #include "guest/irq.h"
 #include "guest/kernel_info.h"
 #include "guest/module.h"
@@ -28,6 +30,7 @@
 #include "guest/page_cache.h"
 #include "guest/page_detail.h"
 #include "guest/page_kind.h"
+#include "guest/shape.h"
 #include "guest/slab.h"
 #include "guest/socket.h"
 #include "guest/stack.h"
@@ -312,33 +315,49 @@ static void ask_hidden_modules(struct guest *guest)
 }
 
 /* Finding the kernel anew, while memory lies. */
-static void ask_another(struct guest *guest, bool all)
+static void ask_anew(struct guest *guest)
 {
 	struct guest_params params = { 0 };
 	struct guest *another = NULL;
 	struct error *err = guest_open(guest_memory(guest), &params, &another);
 	if (!err)
 		ask_tasks(another);
-	if (!err && all) {
-		ask_slabs(another);
-		ask_pages(another);
-		ask_mounts(another);
-		ask_modules(another);
-	}
 	error_destroy(err);
 	guest_destroy(another);
 }
 
-static void ask_anew(struct guest *guest)
+/* The same kernel without types, opened while memory told the truth. */
+static struct guest *open_blind(struct guest *guest)
 {
-	ask_another(guest, false);
+	struct guest_params params = { 0 };
+	struct guest *blind = NULL;
+	const uint8_t *input = liar.input;
+	uint32_t reads_left = liar.reads_left;
+	liar.reads_left = UINT32_MAX;
+	error_destroy(guest_open(guest_memory(guest), &params, &blind));
+	liar.reads_left = reads_left;
+	liar.input = input;
+	return blind;
 }
 
-/* Working layouts out from memory that lies. */
+/* Working layouts out from memory that lies, and reading by them. */
 static void ask_inferred(struct guest *guest)
 {
+	static struct guest *blind;
 	liar.hides_types = true;
-	ask_another(guest, true);
+	if (!blind)
+		blind = open_blind(guest);
+	if (blind) {
+		guest_begin(blind);
+		inferred_forget(blind);
+		guest_forget_memos(blind);
+		shape_infer(blind);
+		ask_tasks(blind);
+		ask_slabs(blind);
+		ask_pages(blind);
+		ask_mounts(blind);
+		ask_modules(blind);
+	}
 	liar.hides_types = false;
 }
 
@@ -360,9 +379,9 @@ static const struct {
 	{ "timers", ask_timers },
 	{ "sockets", ask_sockets },
 	{ "fingerprint", ask_fingerprint },
-	/* The last two are much slower than the others. */
-	{ "anew", ask_anew },
+	/* These are much slower than the others. */
 	{ "inferred", ask_inferred },
+	{ "anew", ask_anew },
 };
 enum { N_QUESTIONS = sizeof(questions) / sizeof(questions[0]), N_SLOW = 2 };
 
