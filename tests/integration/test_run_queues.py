@@ -17,9 +17,8 @@ def test_runnable_tasks(fresh_guest, profile):
     guest = fresh_guest('--cpus', '2', '--mem', '192M', profile=profile)
     text = base64.encodebytes(gzip.compress(compile_program('classes', libc=True))).decode()
     guest.sh(f"base64 -d >/tmp/classes.gz <<'END'\n{text}END")
-    # Without the reserve for others a real-time task is always in its queue.
-    said = guest.sh('gunzip /tmp/classes.gz; chmod +x /tmp/classes; echo -1 >/proc/sys/kernel/sched_rt_runtime_us; /tmp/classes')
-    assert said.split() == ['all', 'loop']
+    said = guest.sh('gunzip /tmp/classes.gz; chmod +x /tmp/classes; /tmp/classes')
+    assert 'all loop' in said and 'failed' not in said
     theirs = {}
     for line in guest.sh("cat /proc/[0-9]*/stat").splitlines():
         found = re.match(r'(\d+) \(classes\) R (.*)', line)
@@ -27,15 +26,20 @@ def test_runnable_tasks(fresh_guest, profile):
             theirs[int(found[1])] = CLASSES[int(found[2].split()[37])]
     assert sorted(theirs.values()) == ['deadline', *['fair'] * 4, 'real-time']
     missing = set(theirs)
-    for _ in range(10):  # one with deadlines waits for its next period now and then, and is in no queue
+    for _ in range(30):  # one with deadlines waits for its next period now and then, and is in no queue
         guest.run('pause')
         rows = guest.answer('cpus')
         guest.run('resume')
         ours = {task['pid']: task['class'] for row in rows for task in row['tasks']}
         assert all(ours.get(pid, theirs[pid]) == theirs[pid] for pid in theirs)
         for row in rows:
-            assert row['running'] == len(row['tasks']) and (row['idle'] or row['pid'] in {task['pid'] for task in row['tasks']})
+            # Real-time tasks that used up their share of a second stay in their queue, but do not count.
+            waiting = sum(task['class'] == 'real-time' for task in row['tasks'])
+            assert len(row['tasks']) - waiting <= row['running'] <= len(row['tasks'])
+            assert row['idle'] or row['pid'] in {task['pid'] for task in row['tasks']}
         second = [task for task in rows[1]['tasks'] if task['class'] == 'real-time']
-        assert [theirs.get(task['pid']) for task in second] == ['real-time']
+        assert 'real-time' in [theirs.get(task['pid']) for task in second]
         missing -= set(ours)
-    assert not missing
+        if not missing:
+            break
+    assert not missing, [theirs[pid] for pid in missing]

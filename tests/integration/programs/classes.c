@@ -1,5 +1,6 @@
-/* Loops of three scheduling classes: four fair ones, one real-time one on the second CPU, one with
- * deadlines. Prints one line once they run. They end with the guest, or after ten minutes. */
+/* Loops of three scheduling classes: four fair ones, one real-time one on the second CPU, one
+ * with deadlines. Prints one line once they run. They end with the guest, or after ten minutes.
+ */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <stdint.h>
@@ -35,7 +36,7 @@ static int real_time(void)
 static int deadline(void)
 {
 	struct deadline d = { .size = sizeof(d), .policy = 6 };
-	d.runtime = 400000000;
+	d.runtime = 900000000;
 	d.deadline = d.period = 1000000000;
 	return (int)syscall(SYS_sched_setattr, 0, &d, 0);
 }
