@@ -223,7 +223,10 @@ struct error *guest_cgroups_each(struct guest *guest, guest_cgroup_fn *visit, vo
 	};
 	struct error *err = NULL;
 	if (!w.self.found || !w.children.found)
-		err = error_create(ERR_NOT_FOUND, "this kernel has no control groups");
+		err = guest_has_types(guest)
+			      ? error_create(ERR_NOT_FOUND, "this kernel has no control groups")
+			      : error_create(ERR_UNSUPPORTED,
+					     "control groups cannot be read without types");
 	else if (!collect_members(&w, &tasks))
 		err = error_create(ERR_MEMORY, "no memory for control groups");
 	else

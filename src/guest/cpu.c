@@ -14,7 +14,7 @@ void guest_cpus_each(struct guest *guest, guest_cpu_fn *visit, void *user)
 		guest_add_note(guest, "the run queues of this kernel are not known");
 		return;
 	}
-	if (!current.found || !running.found)
+	if (!current.found || !running.found || !guest_has_cpus(guest))
 		return;
 	for (unsigned cpu = 0; cpu < ids && guest_step(guest); cpu++) {
 		if (!guest_cpu_online(guest, cpu))

@@ -15,6 +15,7 @@ static const char banner_start[] = "Linux version ";
 enum {
 	IMAGE_ALIGN = 2 << 20,
 	PROBES_MAX = 1 << 20, /* 2 TiB of RAM in steps of 2 MiB */
+	SPLIT_ALIGN_32 = 1 << 27,
 };
 
 bool guest_read_banner(struct guest *guest, uint64_t gpa)
@@ -285,6 +286,15 @@ static void settle_relative(struct guest *guest, const struct claim *info)
 	name_sources(guest, info_agrees, has_text, tables.made);
 }
 
+/* A kernel for 32 bits lies in its direct mapping, whose start is a multiple of 128 MiB a
+ * little below the place it was linked at: moved it is by as much as its physical place was. */
+static void slide_given_32(struct guest *guest, uint64_t text, uint64_t banner,
+			   uint64_t banner_gpa)
+{
+	uint64_t moved = banner_gpa + align_down(text, SPLIT_ALIGN_32) - banner;
+	symtab_slide(guest->symbols, text, UINT32_MAX, moved);
+}
+
 /* Symbols from a file are at the addresses the kernel was linked at. Where the banner is found
  * tells their physical place; from there it goes on as with a pc-relative table. */
 void discover_settle_given(struct guest *guest)
@@ -293,16 +303,20 @@ void discover_settle_given(struct guest *guest)
 	if (guest->given_settled)
 		return;
 	guest->given_settled = true;
+	if (!discover_symbol(guest, "_text", &text) && !discover_symbol(guest, "_stext", &text))
+		text = KERNEL_MAP_64;
+	if (text <= UINT32_MAX)
+		guest->word_bytes = 4;
 	if (!discover_symbol(guest, "linux_banner", &banner) ||
 	    !probe_for_banner(guest, banner, &banner_gpa)) {
 		guest_add_doubt(guest, "the symbols of the %s do not fit this memory",
 				guest->symbol_source);
 		return;
 	}
-	if (!discover_symbol(guest, "_text", &text) && !discover_symbol(guest, "_stext", &text))
-		text = KERNEL_MAP_64;
 	uint64_t linked_delta = banner_gpa - banner;
-	if (guest->word_bytes == 8) {
+	if (guest->word_bytes == 4) {
+		slide_given_32(guest, text, banner, banner_gpa);
+	} else {
 		symtab_slide(guest->symbols, text, UINT64_MAX, linked_delta);
 		struct claim tables = claim_of_page_tables(guest, banner_gpa);
 		symtab_slide(guest->symbols, text + linked_delta, UINT64_MAX + linked_delta,

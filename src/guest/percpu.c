@@ -33,6 +33,16 @@ bool guest_cpu_online(struct guest *guest, unsigned cpu)
 	return mask_bit(guest, "__cpu_online_mask", cpu);
 }
 
+bool guest_has_cpus(struct guest *guest)
+{
+	unsigned ids = guest_cpu_ids(guest);
+	for (unsigned cpu = 0; cpu < ids; cpu++)
+		if (guest_cpu_online(guest, cpu))
+			return true;
+	guest_add_note(guest, "this kernel's mask of CPUs says that none is online");
+	return false;
+}
+
 uint64_t guest_percpu(struct guest *guest, uint64_t variable, unsigned cpu)
 {
 	uint64_t offsets;

@@ -11,6 +11,8 @@ enum { GUEST_CPUS_MAX = 4096 };
 unsigned guest_cpu_ids(struct guest *guest);
 bool guest_cpu_possible(struct guest *guest, unsigned cpu);
 bool guest_cpu_online(struct guest *guest, unsigned cpu);
+/* False, with a note, when no CPU is online, which cannot be. */
+bool guest_has_cpus(struct guest *guest);
 /* Where CPU's copy of a per-CPU variable (a symbol's value or a __percpu pointer) lies. */
 uint64_t guest_percpu(struct guest *guest, uint64_t variable, unsigned cpu);
 /* Value of a percpu_counter at gva: the shared part and every CPU's share. */

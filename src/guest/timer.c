@@ -130,6 +130,8 @@ static void wheels(struct timer_walk *w)
 void guest_timers_each(struct guest *guest, guest_timer_fn *visit, void *user)
 {
 	struct timer_walk w = { .guest = guest, .visit = visit, .user = user };
+	if (!guest_has_cpus(guest))
+		return;
 	hrtimers(&w);
 	if (!w.ended)
 		wheels(&w);

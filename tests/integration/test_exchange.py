@@ -108,6 +108,23 @@ def test_an_isf_and_a_system_map_read_back_give_the_same_processes(image):
     assert image.answer('ps', '--symbols', system_map) == wanted
 
 
+@pytest.mark.full
+def test_symbols_of_every_kind_without_those_in_ram(image):
+    """ISF (plain and packed), System.map and BTF file of a guest whose own types are destroyed."""
+    blind = without(image.dumps['raw'], image.folder / 'no-types.raw', False)
+    isf, packed, btf = (image.folder / name for name in ('kinds.json', 'kinds.json.xz', 'kinds.btf'))
+    image.answer('isf', '-o', isf)
+    image.answer('isf', '-o', packed)
+    image.answer('btf', '-o', btf)
+    try:
+        for kind in (isf, packed, btf):
+            for call in ('ps', 'sockets', 'slabs', 'cpus', 'cgroups'):
+                mine = json.loads(house.run(call, '--file', blind, '--symbols', kind, '--json').stdout)
+                assert mine == image.answer(call), (kind, call)
+    finally:
+        blind.unlink()
+
+
 def test_bpftool_reads_our_btf(image):
     bpftool = shutil.which('bpftool') or shutil.which('/usr/sbin/bpftool')
     if not bpftool:

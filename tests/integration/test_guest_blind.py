@@ -104,6 +104,29 @@ def test_stacks_and_sockets(guest):
     assert {row["inode"] for row in rows if row["family"] == "unix"} <= inodes
 
 
+def test_a_system_map_moves_to_where_the_kernel_is(guest, tmp_path):
+    """The kernel's own symbols, at the addresses it was linked at, without those that it does not list."""
+    offset = int(ask(guest, "status")["kernel_offset"], 16)
+    with open(tmp_path / "System.map", "w") as out:
+        rows = [row for row in ask(guest, "symbols") if not row["module"]]
+        banner = banner_of(guest)
+        for address, kind, name in [*((int(r["address"], 16), r["type"], r["name"]) for r in rows), (banner, "D", "linux_banner")]:
+            out.write(f"{address - offset & 0xffffffff:08x} {kind} {name}\n")
+    done = glassbox("ps", guest.name, "--symbols", tmp_path / "System.map", "--json")
+    assert "do not fit" not in done.stderr
+    assert {row["pid"] for row in ask(guest, "ps")} == {row["pid"] for row in json.loads(done.stdout)}
+    assert ask(guest, "symbols", "schedule") == json.loads(glassbox(
+        "symbols", guest.name, "schedule", "--symbols", tmp_path / "System.map", "--json").stdout)
+
+
+def banner_of(guest):
+    """Where the text of the kernel's banner lies in its direct mapping."""
+    text = guest.file("/proc/version").strip()[:60]
+    text_gva = {int(row["address"], 16) for row in ask(guest, "symbols", "_stext")}.pop()
+    places = [int(row["physical"], 16) for row in ask(guest, "search", text)]
+    return min(at + 0xc0000000 for at in places if at + 0xc0000000 > text_gva)
+
+
 def test_the_rest_is_refused(guest):
     for call in ("timers", "cpus", "irqs", "cached", "cgroups"):
         done = glassbox(call, guest.name, "--json", check=False)
