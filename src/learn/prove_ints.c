@@ -232,7 +232,8 @@ static bool never_by_form(struct prover *p, const char *name, ir_ref closed)
 }
 
 /* No exit that is meant to be counted is taken in an iteration below the trip count; with
- * carried registers, nor in the next one. What does not depend on the iteration is never taken.
+ * carried registers, nor in the next one. What does not depend on the iteration's number may be
+ * never taken, whatever is loaded.
  */
 void prove_exits_kept_away(struct prover *p)
 {
@@ -248,12 +249,17 @@ void prove_exits_kept_away(struct prover *p)
 			 settled ? "at all"
 			 : last	 ? "up to the trip count"
 				 : "below the trip count");
-		bool away = (settled && never_by_form(p, name, closed)) ||
-			    check_ints(p, name, settled ? Z3_mk_true(p->z) : last,
-				       Z3_mk_not(p->z, lia_ir(&p->lia, closed)), false);
-		if (away && settled)
+		bool timeless = !loop_depends(p->loop, closed, IR_INIT, CELL_K);
+		bool never = timeless && never_by_form(p, name, closed);
+		bool away =
+			never || check_ints(p, name, settled ? Z3_mk_true(p->z) : last,
+					    Z3_mk_not(p->z, lia_ir(&p->lia, closed)), false);
+		if (never || (away && settled))
 			p->never_exits |= 1ull << i;
 	}
+	/* The simpler iteration may lack exits that are plainly never taken. */
+	if (p->raw->exits.count != iteration->exits.count)
+		p->never_exits = 0;
 }
 
 void prove_clean_tops(struct prover *p)

@@ -9,7 +9,9 @@
  * by a constant are told apart, all others are taken to be apart, which guard and proof must
  *    confirm.
  * 5. A branch that constants decide goes one way only. With `follow` the ways are given and
- * each of them is recorded as something to prove. */
+ * each of them is recorded as something to prove.
+ * 6. A division leaves where it would fault, or where its numerator needs both registers: that
+ * is less than the code does, and a kernel that stops early is right. */
 #include "learn/vex_exec.h"
 
 #include <string.h>
@@ -300,6 +302,41 @@ static struct error *eval_ite(struct run *run, const IRExpr *expr, struct vex_va
 	return NULL;
 }
 
+/* libVEX spells narrower divisions as wider ones, whose quotient has more room. */
+static bool divides_whole_registers(const struct run *run, const IRExpr *expr)
+{
+	const IRExpr *from = expr->Iex.Binop.arg1;
+	IROp op = expr->Iex.Binop.op;
+	if (op == Iop_DivModU128to64 || op == Iop_DivModS128to64)
+		return true;
+	if (op != Iop_DivModU64to32 && op != Iop_DivModS64to32)
+		return false;
+	for (Int i = 0; from->tag == Iex_RdTmp && i < run->block->stmts_used; i++) {
+		const IRStmt *stmt = run->block->stmts[i];
+		if (stmt->tag == Ist_WrTmp && stmt->Ist.WrTmp.tmp == from->Iex.RdTmp.tmp)
+			return stmt->Ist.WrTmp.data->tag == Iex_Binop &&
+			       stmt->Ist.WrTmp.data->Iex.Binop.op == Iop_32HLto64;
+	}
+	return false;
+}
+
+/* Rule 6. */
+static struct error *eval_division(struct run *run, IROp op, struct vex_value a,
+				   struct vex_value b, struct vex_value *ret)
+{
+	struct vex_exec *exec = run->exec;
+	struct vex_edge edge = { .fault = true };
+	ir_ref wrong;
+	bool inside;
+	*ret = vex_divide(run->ir, op, a, b, &wrong);
+	TRY(exec->on_edge(exec->user, &edge, ir_binary(run->ir, IR_AND, exec->condition, wrong),
+			  exec->cells, &inside));
+	if (!exec->stays)
+		exec->condition =
+			ir_binary(run->ir, IR_AND, exec->condition, ir_not(run->ir, wrong));
+	return NULL;
+}
+
 static struct error *eval_op(struct run *run, const IRExpr *expr, struct vex_value *ret)
 {
 	struct vex_value a, b = { 0 };
@@ -311,6 +348,8 @@ static struct error *eval_op(struct run *run, const IRExpr *expr, struct vex_val
 		TRY(eval(run, expr->Iex.Binop.arg1, &a));
 		TRY(eval(run, expr->Iex.Binop.arg2, &b));
 		*ret = vex_binop(run->ir, expr->Iex.Binop.op, a, b);
+		if (!ret->parts && divides_whole_registers(run, expr))
+			return eval_division(run, expr->Iex.Binop.op, a, b, ret);
 	}
 	if (!ret->parts) {
 		char why[64];

@@ -127,7 +127,23 @@ static KEEP int64_t k_find(const uint32_t *p, size_t n, uint32_t v)
 	return -1;
 }
 
+static KEEP void k_modulo(uint32_t *R d, const uint32_t *R s, size_t n, uint32_t by)
+{
+	for (size_t i = 0; i < n; i++)
+		d[i] = s[i] % by;
+}
+
 /* Iterations that need the one before: in order. */
+
+static KEEP uint32_t s_digits(uint32_t value, uint32_t base)
+{
+	uint32_t count = 0;
+	do {
+		value /= base;
+		count++;
+	} while (value);
+	return count;
+}
 
 static KEEP void s_prefix(uint32_t *p, size_t n)
 {
@@ -318,6 +334,18 @@ static KEEP uint32_t s_table(uint32_t h, const uint8_t *p, size_t n, uint32_t *t
 }
 
 /* What must be refused, or kept apart by the guard. */
+
+static KEEP void bad_narrow_divide(uint16_t *R d, const uint16_t *R s, size_t n, uint16_t by)
+{
+	for (size_t i = 0; i < n; i++) /* faults where the quotient needs more than 16 bits */
+		__asm__ volatile("mov $1, %%edx\n"
+				 "movzwl %1, %%eax\n"
+				 "divw %w2\n"
+				 "movw %%ax, %0"
+				 : "=m"(d[i])
+				 : "m"(s[i]), "r"(by)
+				 : "rax", "rdx", "cc");
+}
 
 static KEEP void bad_scatter(uint32_t *R d, const uint32_t *R where, size_t n)
 {
@@ -554,6 +582,9 @@ static KEEP void n_chains(uint32_t *R out, const uint64_t *R in, size_t n)
 	X(carry, bad_carry, NULL)                    \
 	X(table, s_table, "serial")                  \
 	X(histogram, s_histogram, "serial")          \
+	X(modulo, k_modulo, "doall")                 \
+	X(digits, s_digits, "serial search")         \
+	X(narrow_divide, bad_narrow_divide, NULL)    \
 	X(scatter, bad_scatter, NULL)                \
 	X(float, bad_float, NULL)                    \
 	X(chase, bad_chase, NULL)                    \
