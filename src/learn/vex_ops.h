@@ -19,8 +19,8 @@ static inline struct vex_value vex_scalar(ir_ref ref)
 
 struct vex_value vex_unop(struct ir *ir, IROp op, struct vex_value a);
 struct vex_value vex_binop(struct ir *ir, IROp op, struct vex_value a, struct vex_value b);
-/* DIV and IDIV of 32 and 64 bits; parts = 0 when op is none of these. *wrong_ret: 1 bit, the value
- * means nothing then. */
+/* DIV and IDIV of 32 and 64 bits; parts = 0 when op is none of these. *wrong_ret: 1 bit, the
+ * value means nothing then. */
 struct vex_value vex_divide(struct ir *ir, IROp op, struct vex_value a, struct vex_value b,
 			    ir_ref *wrong_ret);
 /* Vector halves of vex_binop and vex_unop; parts = 0 when op is not one of theirs. */

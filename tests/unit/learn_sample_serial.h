@@ -1,0 +1,207 @@
+/* Loops of learn_sample.c whose iterations need the one before: they run in order. */
+#ifndef LEARN_SAMPLE_SERIAL_H
+#define LEARN_SAMPLE_SERIAL_H
+#include <stddef.h>
+#include <stdint.h>
+
+#define KEEP __attribute__((noinline, noclone, used))
+#define R restrict
+
+static KEEP uint32_t s_digits(uint32_t value, uint32_t base)
+{
+	uint32_t count = 0;
+	do {
+		value /= base;
+		count++;
+	} while (value);
+	return count;
+}
+
+static KEEP void s_prefix(uint32_t *p, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		p[i] += p[i - 1];
+}
+
+static KEEP void s_next(uint32_t *p, size_t n)
+{
+	for (size_t i = 0; i + 1 < n; i++)
+		p[i + 1] = p[i] ^ 0x55;
+}
+
+static KEEP uint32_t s_hash(const uint8_t *p, size_t n)
+{
+	uint32_t h = 2166136261u;
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ p[i]) * 16777619u;
+	return h;
+}
+
+static KEEP void s_delay(uint32_t *R d, const uint32_t *R s, size_t n)
+{
+	uint32_t last = 0;
+	for (size_t i = 0; i < n; i++) {
+		d[i] = last;
+		last = s[i];
+		__asm__ volatile("" : "+r"(last));
+	}
+}
+
+static KEEP uint32_t s_adler(const uint8_t *p, size_t n)
+{
+	uint32_t a = 1, b = 0;
+	for (size_t i = 0; i < n; i++) {
+		a += p[i];
+		b += a;
+	}
+	return a % 65521 | b % 65521 << 16;
+}
+
+static KEEP uint32_t s_crc(uint32_t crc, const uint8_t *p, size_t n, const uint32_t *R table)
+{
+	for (size_t i = 0; i < n; i++)
+		crc = crc >> 8 ^ table[(crc ^ p[i]) & 0xff];
+	return crc;
+}
+
+static KEEP uint32_t s_crc_sliced(uint32_t crc, const uint32_t *p, size_t n,
+				  const uint32_t *R table)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t a = p[2 * i] ^ crc, b = p[2 * i + 1];
+		crc = table[7 * 256 + (a & 0xff)] ^ table[6 * 256 + (a >> 8 & 0xff)] ^
+		      table[5 * 256 + (a >> 16 & 0xff)] ^ table[4 * 256 + (a >> 24)] ^
+		      table[3 * 256 + (b & 0xff)] ^ table[2 * 256 + (b >> 8 & 0xff)] ^
+		      table[256 + (b >> 16 & 0xff)] ^ table[b >> 24];
+	}
+	return crc;
+}
+
+static KEEP void s_lcg(uint32_t *p, size_t n, uint32_t x)
+{
+	for (size_t i = 0; i < n; i++) {
+		x = x * 1664525u + 1013904223u;
+		p[i] = x;
+	}
+}
+
+static KEEP void s_xorshift(uint64_t *p, size_t n, uint64_t x)
+{
+	for (size_t i = 0; i < n; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		p[i] = x;
+	}
+}
+
+static KEEP void s_filter(int32_t *R y, const int32_t *R x, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		y[i] = (y[i - 1] * 3 + x[i]) >> 2;
+}
+
+static KEEP size_t s_words(const char *p, size_t *length_ret)
+{
+	size_t spaces = 0;
+	const char *at = p;
+	for (; *at; at++)
+		spaces += *at == ' ';
+	*length_ret = (size_t)(at - p);
+	return spaces;
+}
+
+static KEEP int s_mandelbrot(int64_t cx, int64_t cy, int most)
+{
+	int64_t x = 0, y = 0;
+	int i = 0;
+	for (; i < most; i++) {
+		int64_t xx = x * x >> 28, yy = y * y >> 28;
+		if (xx + yy > 4ll << 28)
+			break;
+		y = (x * y >> 27) + cy;
+		x = xx - yy + cx;
+	}
+	return i;
+}
+
+static KEEP size_t s_copy_until(uint8_t *R d, const uint8_t *R s, size_t n, uint8_t end)
+{
+	size_t i = 0;
+	for (; i < n && s[i] != end; i++)
+		d[i] = s[i];
+	return i;
+}
+
+static KEEP void s_copy_zero(uint8_t *R d, const uint8_t *R s) /* leaves after its store */
+{
+	for (;;) {
+		uint8_t c = *s++;
+		*d++ = c;
+		__asm__ volatile("" ::: "memory");
+		if (!c)
+			return;
+	}
+}
+
+static KEEP void s_cell(uint32_t *R sum, const uint32_t *R p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		*sum += p[i];
+		__asm__ volatile("" ::: "memory");
+	}
+}
+
+static KEEP uint64_t s_fibonacci(size_t n)
+{
+	uint64_t a = 0, b = 1;
+	while (n--) {
+		uint64_t next = a + b;
+		a = b;
+		b = next;
+	}
+	return a;
+}
+
+static KEEP uint32_t s_lag(uint32_t *d, size_t lag, size_t n) /* may read what it stores */
+{
+	uint32_t h = 1;
+	for (size_t i = 0; i < n; i++) {
+		d[i] = h;
+		__asm__ volatile("" ::: "memory");
+		h = h * 33 + d[i - lag];
+	}
+	return h;
+}
+
+static KEEP void s_helper(const uint32_t *s, size_t n)
+{
+	/* rax comes from the pass before and goes into something without a meaning here, which
+	 * only who leaves sees: the guest's own last pass makes it */
+	__asm__ volatile("xor %%ecx, %%ecx\n"
+			 "1: cvtsi2sd %%eax, %%xmm0\n"
+			 "mov (%0,%%rcx,4), %%eax\n"
+			 "inc %%rcx\n"
+			 "cmp %1, %%rcx\n"
+			 "jb 1b"
+			 :
+			 : "r"(s), "r"(n)
+			 : "rax", "rcx", "xmm0", "memory", "cc");
+}
+
+static KEEP void s_histogram(uint32_t *R h, const uint8_t *R s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h[s[i]]++;
+}
+
+static KEEP uint32_t s_table(uint32_t h, const uint8_t *p, size_t n, uint32_t *table)
+{
+	/* a table that the loop itself changes */
+	for (size_t i = 0; i < n; i++) {
+		h = h >> 8 ^ table[(h ^ p[i]) & 0xff];
+		table[(h ^ p[i]) & 0xff] = h;
+	}
+	return h;
+}
+#endif
