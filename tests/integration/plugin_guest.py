@@ -109,8 +109,7 @@ def free_name():
 class Guest:
     """One guest; `with Guest() as g: g.run('workload xor')`."""
 
-    def __init__(self, mem=256, smp=1, cpu='max', plugin='', qemu=(), accel='tcg', append='', profile='6.1', with_plugin=True,
-                 machine='machine'):
+    def __init__(self, mem=256, smp=1, cpu='max', plugin='', qemu=(), accel='tcg', append='', profile='6.1', with_plugin=True):
         self.name = free_name()
         self.dir = tempfile.mkdtemp(prefix='glassbox-test-')
         guest = os.path.join(CACHE, 'guests', profile)
@@ -121,7 +120,7 @@ class Guest:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.dir + '/serial')
         self.listener.listen(1)
-        command = [os.path.join(CACHE, 'bin/qemu-system-x86_64'), '-machine', meta[machine] + ',memory-backend=ram',
+        command = [os.path.join(CACHE, 'bin/qemu-system-x86_64'), '-machine', meta['machine'] + ',memory-backend=ram',
                    '-accel', accel, '-cpu', cpu, '-m', str(mem), '-smp', str(smp), '-object',
                    f'memory-backend-file,id=ram,size={mem}M,mem-path={self.ram},share=on', '-display', 'none', '-nodefaults',
                    '-no-user-config', '-serial', f'unix:{self.dir}/serial', '-kernel',
@@ -131,6 +130,14 @@ class Guest:
             command += ['-plugin', f'{PLUGIN},control={self.trace},ram={self.ram}{plugin}']
         with open(self.dir + '/log', 'wb') as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.console = self.control = None
+        try:
+            self.come_up(with_plugin)
+        except BaseException:
+            self.close()
+            raise
+
+    def come_up(self, with_plugin):
         self.listener.settimeout(30)
         self.console, _ = self.listener.accept()
         self.text = b''
@@ -147,7 +154,8 @@ class Guest:
     def close(self):
         self.process.kill()
         self.process.wait()
-        self.console.close()
+        if self.console:
+            self.console.close()
         self.listener.close()
         shutil.rmtree(self.dir, ignore_errors=True)
         for path in glob.glob(f'/dev/shm/gbtest-{self.name}-*'):

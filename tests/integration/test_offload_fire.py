@@ -1,7 +1,9 @@
 """Offload while things happen to the guest that its loops do not expect: its clock jumps, it is stopped, it swaps, it is
 saved and restored, the learner and the compiler of kernels are killed. The same checksums as without QEMU, always."""
+import base64
 import contextlib
 import glob
+import gzip
 import json
 import os
 import random
@@ -22,7 +24,7 @@ LEARNER = os.path.join(BUILD, 'src/learn/glassbox-learner')
 LOOPS = ('xor', 'sum', 'sum_bytes', 'saxpy', 'fill', 'copy', 'bswap', 'grey', 'threshold', 'max', 'min', 'adler', 'crc',
          'mandelbrot', 'chacha', 'matmul')
 XOR = {'in_gpr': ('rax', 'rcx', 'rdx', 'rsi', 'rdi'), 'out_gpr': ('rax', 'r8')}
-ALWAYS, DOZING = 1, 2
+ALWAYS, RACES = 1, 8
 SOAK_MINUTES = float(os.environ.get('GLASSBOX_SOAK_MINUTES', '20'))
 
 
@@ -94,32 +96,6 @@ def test_clock_jumps_and_stops(xor, native):
         assert g.control.kernel(0)['iterations'] > 10000 * (1 << 18)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize('smp', [1, 2])
-def test_a_guest_that_swaps(xor, native, smp):
-    """Arrays larger than memory: pages go to a disk and come back under the loop."""
-    with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
-        disk = f'{work}/swap'
-        with open(disk, 'wb') as f:
-            f.truncate(512 << 20)
-        with Guest(mem=128, smp=smp, cpu='qemu64', machine='machine_devices', qemu=(
-                '-drive', f'file={disk},format=raw,if=none,id=swap,cache=unsafe', '-device',
-                'virtio-blk-device,drive=swap')) as g:
-            assert 'bad' not in g.run('mkswap /dev/vda >/dev/null && swapon /dev/vda || echo bad')
-            g.control.kernel_put(0, *xor, **XOR)
-            g.control.request(offload=ALWAYS)
-            size, reps = 40 << 20, 4
-            before = g.control.kernel(0)['iterations']
-            assert g.workload('xor', size, reps)[0] == native('xor', size, reps)
-            swapped = int(re.search(r'pswpin (\d+)', g.run('cat /proc/vmstat')).group(1))
-            assert swapped > 1000
-            stats = g.control.kernel(0)
-            assert stats['iterations'] - before > reps * size // 4 // 2 and stats['failures']['page'] > 1000, stats
-            g.install('races', compile_program('races', libc=True))
-            text = g.run('/tmp/races', 600)
-            assert text.count('ok ') == 8 and 'bad' not in text, text
-
-
 # --- the whole chain, kernels that the learner made
 
 def ask(*args):
@@ -169,9 +145,9 @@ def stopped(name):
 
 
 @contextlib.contextmanager
-def running(cpus=1):
+def running(cpus=1, *more):
     with stopped(f'fire{os.getpid()}x{time.monotonic_ns() % 100000}') as name:
-        subprocess.run([GLASSBOX, 'run', '--name', name, '--learn', '--detach', '--cpus', str(cpus)], check=True,
+        subprocess.run([GLASSBOX, 'run', '--name', name, '--learn', '--detach', '--cpus', str(cpus), *more], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
         shell = Shell(name)
         shell.run('stty -echo; PS1=')
@@ -182,6 +158,27 @@ def checksum(text):
     found = re.findall(r'checksum=(\w+)', text)
     assert found, text
     return found[-1]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('cpus', [1, 2])
+def test_a_guest_that_swaps(library, native, cpus):
+    """Arrays larger than memory: pages go to a disk and come back under the loop."""
+    with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
+        with open(f'{work}/swap', 'wb') as f:
+            f.truncate(512 << 20)
+        with running(cpus, '--profile', default_profile(), '--mem', '128M', '--disk', f'{work}/swap') as (name, shell):
+            assert 'bad' not in shell.run('mkswap /dev/vda >/dev/null && swapon /dev/vda || echo ba""d')
+            ask('offload', name, 'on', '--library', library, '--gpu', 'off', '--listen', 'always')
+            size, reps = 40 << 20, 4
+            assert checksum(shell.run(f'workload xor {size} {reps}')) == native('xor', size, reps, 'default')
+            swapped = int(re.search(r'pswpin (\d+)', shell.run('cat /proc/vmstat')).group(1))
+            assert swapped > 1000
+            state = ask('hybrid', name)['kernels']
+            assert sum(k['iterations'] for k in state) > reps * size // 4 // 2, state
+            install(shell, 'races', compile_program('races', libc=True))
+            text = shell.run('/tmp/races')
+            assert text.count('ok ') == RACES and 'bad' not in text, text
 
 
 @pytest.mark.full
@@ -314,8 +311,6 @@ class Soak:
 
 
 def install(shell, name, program):
-    import base64
-    import gzip
     text = base64.encodebytes(gzip.compress(program)).decode()
     shell.run(f"base64 -d >/tmp/{name}.gz <<'END'\n{text}END\ngunzip -c /tmp/{name}.gz >/tmp/{name}; chmod +x /tmp/{name}")
 
@@ -340,7 +335,7 @@ def test_soak(library, native, cpus):
             if rounds % 10 == 0:
                 soak.fire('fire', 6)
             if rounds % 25 == 0:
-                soak.fire('races', 8)
+                soak.fire('races', RACES)
         report = ask('hybrid', name)
         print(f'{soak.compared} results compared, {soak.switched} switches, {report["naps"]} naps, '
               f'{sum(k["iterations"] for k in report["kernels"])} iterations by kernels')
