@@ -49,7 +49,8 @@ static struct error *connect_console(struct bench_guest *guest)
 	return NULL;
 }
 
-static struct error *start(uint64_t mem_bytes, bool learn, struct bench_guest **ret)
+static struct error *start(uint64_t mem_bytes, bool learn, bench_guest_early *early, void *user,
+			   struct bench_guest **ret)
 {
 	AUTO(own_bench_guest) struct bench_guest *guest = NULL;
 	AUTO(demo_guest_deinit) struct demo_guest demo = { 0 };
@@ -64,6 +65,8 @@ static struct error *start(uint64_t mem_bytes, bool learn, struct bench_guest **
 	spec.name = name;
 	TRY(demo_guest_fill(NULL, false, &spec, &demo));
 	TRY(vm_start(&spec, &guest->start));
+	if (early)
+		TRY(early(user, name));
 	TRY(wait_up(guest->start));
 	TRY(vm_open(name, &guest->vm));
 	TRY(connect_console(guest));
@@ -75,12 +78,18 @@ static struct error *start(uint64_t mem_bytes, bool learn, struct bench_guest **
 
 struct error *bench_guest_start(uint64_t mem_bytes, struct bench_guest **ret)
 {
-	return start(mem_bytes, false, ret);
+	return start(mem_bytes, false, NULL, NULL, ret);
 }
 
 struct error *bench_guest_start_learning(uint64_t mem_bytes, struct bench_guest **ret)
 {
-	return start(mem_bytes, true, ret);
+	return start(mem_bytes, true, NULL, NULL, ret);
+}
+
+struct error *bench_guest_start_early(uint64_t mem_bytes, bench_guest_early *early, void *user,
+				      struct bench_guest **ret)
+{
+	return start(mem_bytes, true, early, user, ret);
 }
 
 void bench_guest_stop(struct bench_guest *guest)

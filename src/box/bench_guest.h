@@ -13,6 +13,10 @@ struct vm;
 struct error *bench_guest_start(uint64_t mem_bytes, struct bench_guest **ret);
 /* The same under the plugin, on an emulated processor. */
 struct error *bench_guest_start_learning(uint64_t mem_bytes, struct bench_guest **ret);
+/* As that one; early is called with the VM's name as soon as its QEMU is there. */
+typedef struct error *bench_guest_early(void *user, const char *vm);
+struct error *bench_guest_start_early(uint64_t mem_bytes, bench_guest_early *early, void *user,
+				      struct bench_guest **ret);
 void bench_guest_stop(struct bench_guest *guest);
 OWN_DECLARE(own_bench_guest, struct bench_guest *, bench_guest_stop)
 

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "box/bench.h"
 #include "box/bench_guest.h"
+#include "box/bench_hybrid_boot.h"
 #include "box/bench_hybrid_gpu.h"
 #include "box/bench_native.h"
 #include "box/calls.h"
@@ -303,6 +304,7 @@ static struct error *run_all(struct hybrid *h, json_t *rows)
 	time_native(h);
 	report(h, rows);
 	TRY(report_shares(h, rows));
+	TRY(bench_hybrid_boot(rows));
 	return run_large(h, "auto", rows);
 }
 
