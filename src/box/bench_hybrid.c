@@ -176,7 +176,7 @@ static struct error *choose_reps(struct hybrid *h, const char *name, uint64_t by
 static struct error *add_loop(struct hybrid *h, const char *name, uint64_t bytes, double goal)
 {
 	unsigned reps;
-	TRY(choose_reps(h, name, bytes, 400, &reps));
+	TRY(choose_reps(h, name, bytes, 300, &reps));
 	struct timed_case *c = add_case(h, goal);
 	snprintf(c->label, sizeof(c->label), "%s, %" PRIu64 " KiB arrays", name, bytes >> 10);
 	snprintf(c->setup, sizeof(c->setup), "workload %s %" PRIu64 " 0", name, bytes);
@@ -304,16 +304,19 @@ static struct error *run_all(struct hybrid *h, json_t *rows)
 	time_native(h);
 	report(h, rows);
 	TRY(report_shares(h, rows));
-	TRY(bench_hybrid_boot(rows));
-	return run_large(h, "auto", rows);
+	return bench_hybrid_boot(rows);
 }
 
-/* gpu: NULL: everything. */
+/* gpu: NULL: everything; "off": without the large arrays; else these alone. */
 static struct error *run(struct hybrid *h, const char *gpu, json_t *rows)
 {
 	TRY(open_guest(h));
 	TRY(learn_all(h));
-	return gpu ? run_large(h, strcmp(gpu, "any") ? "auto" : gpu, rows) : run_all(h, rows);
+	if (!gpu || !strcmp(gpu, "off"))
+		TRY(run_all(h, rows));
+	if (gpu && !strcmp(gpu, "off"))
+		return NULL;
+	return run_large(h, gpu && !strcmp(gpu, "any") ? gpu : "auto", rows);
 }
 
 static struct error *bench(const char *gpu, json_t *rows)

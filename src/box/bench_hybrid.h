@@ -9,6 +9,7 @@ struct error;
  * GPU, large arrays by the guest's clock. */
 struct error *bench_hybrid(json_t *rows);
 
-/* The large arrays alone. gpu: "any": a software device will do. */
+/* The large arrays alone; gpu: "any": a software device will do; "off": all but the large
+ * arrays. */
 struct error *bench_hybrid_large(const char *gpu, json_t *rows);
 #endif

@@ -75,8 +75,10 @@ static const struct call_param bench_params[] = {
 	{ "fill", CALL_BOOL, .help = "viz: put copies of data where the dump has zeros" },
 	{ "device", CALL_STRING, .placeholder = "NAME",
 	  .help = "executors, viz: part of the GPU's name" },
-	{ "gpu", CALL_STRING, .placeholder = "only|any", .choices = "only,any",
-	  .help = "hybrid: only large arrays, on a GPU; any: a software device will do" },
+	{ "gpu", CALL_STRING, .placeholder = "only|any|off", .choices = "only,any,off",
+	  .help = "hybrid: only large arrays, on a GPU; any: a software device will do; off: "
+		  "all "
+		  "but these" },
 	{ 0 },
 };
 

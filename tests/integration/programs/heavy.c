@@ -1,0 +1,75 @@
+/* Loops with much arithmetic for each element and little memory: what a GPU is good at. Prints
+ * as the guest's workload program does: heavy NAME BYTES REPETITIONS. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define LOOP __attribute__((noinline))
+
+/* A finaliser of hashes, 28 times over. */
+static LOOP void loop_hash(uint32_t *to, const uint32_t *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t x = from[i];
+#pragma GCC unroll 28
+		for (int round = 0; round < 28; round++) {
+			x ^= x >> 16;
+			x *= 0x85ebca6b;
+			x ^= x >> 13;
+			x += 0x9e3779b9;
+		}
+		to[i] = x;
+	}
+}
+
+/* Points of a line under z*z + c in fixed point, 24 steps each, all of them: no exit. */
+static LOOP void loop_orbit(uint32_t *to, uint32_t first, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int32_t c = (int32_t)(first + (uint32_t)i) >> 4, x = 0, y = 0;
+#pragma GCC unroll 24
+		for (int step = 0; step < 24; step++) {
+			int32_t both = (int32_t)((uint32_t)x * (uint32_t)y) >> 11;
+			int32_t square = (int32_t)((uint32_t)x * (uint32_t)x -
+						   (uint32_t)y * (uint32_t)y) >>
+					 12;
+			x = (int32_t)((uint32_t)square + (uint32_t)c);
+			y = (int32_t)((uint32_t)both + 77u);
+		}
+		to[i] = (uint32_t)x ^ (uint32_t)y;
+	}
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+int main(int argc, char **argv)
+{
+	size_t bytes = argc > 2 ? strtoull(argv[2], NULL, 0) : 1 << 20, n = bytes / 4;
+	int reps = argc > 3 ? atoi(argv[3]) : 1;
+	const char *name = argc > 1 ? argv[1] : "hash";
+	/* Apart by a few pages, so that they do not meet in QEMU's table of translations. */
+	uint32_t *a = malloc(2 * bytes + (1 << 17)), *b = a + n + (1 << 14);
+	uint32_t seed = 1, sum = 0;
+	for (size_t i = 0; i < n; i++)
+		a[i] = b[i] = seed = seed * 1664525 + 1013904223;
+	uint64_t start = now_ns();
+	for (int r = 0; r < reps; r++) {
+		if (!strcmp(name, "hash"))
+			loop_hash(b, a, n);
+		else
+			loop_orbit(b, (uint32_t)r, n);
+	}
+	uint64_t ns = now_ns() - start;
+	for (size_t i = 0; i < n; i++)
+		sum = sum * 31 + b[i];
+	printf("heavy %s size=%zu reps=%d checksum=%08x ns=%llu\n", name, bytes, reps, sum,
+	       (unsigned long long)ns);
+	return 0;
+}
