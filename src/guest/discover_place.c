@@ -319,6 +319,9 @@ void discover_settle_given(struct guest *guest)
 	} else {
 		symtab_slide(guest->symbols, text, UINT64_MAX, linked_delta);
 		struct claim tables = claim_of_page_tables(guest, banner_gpa);
+		/* A file without variables does not say where the page tables are. */
+		if (!tables.made)
+			tables = discover_claim_of_info(guest);
 		symtab_slide(guest->symbols, text + linked_delta, UINT64_MAX + linked_delta,
 			     tables.made ? -tables.delta : -linked_delta);
 	}

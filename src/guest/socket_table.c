@@ -189,6 +189,18 @@ static void all_namespaces(struct sock_walk *w, const struct shared_tables *shar
 		namespace_tables(w, net, shared);
 }
 
+/* Each of these is there in every kernel with networks; not to know it is to miss sockets. */
+static void note_missing(struct guest *guest, const struct shared_tables *shared)
+{
+	uint64_t gva;
+	if (!guest_symbol(guest, "nl_table", &gva) ||
+	    (!shared->tcp && !guest_field(guest, "net.ipv4.tcp_death_row.hashinfo").found) ||
+	    (!shared->udp && !guest_field(guest, "net.ipv4.udp_table").found))
+		guest_add_note(guest,
+			       "tables of sockets are not known: sockets that no process "
+			       "holds are missing");
+}
+
 void guest_socks_each(struct guest *guest, guest_sock_fn *visit, void *user)
 {
 	struct sock_walk w = { .guest = guest, .visit = visit, .user = user };
@@ -205,6 +217,7 @@ void guest_socks_each(struct guest *guest, guest_sock_fn *visit, void *user)
 		tcp_table(&w, shared.tcp);
 	if (guest_symbol(guest, "udp_table", &shared.udp))
 		udp_table(&w, shared.udp);
+	note_missing(guest, &shared);
 	if (guest_symbol(guest, "udplite_table", &gva))
 		udp_table(&w, gva);
 	if (guest_symbol(guest, "raw_v4_hashinfo", &gva))

@@ -108,6 +108,31 @@ def test_an_isf_and_a_system_map_read_back_give_the_same_processes(image):
     assert image.answer('ps', '--symbols', system_map) == wanted
 
 
+def test_a_kernel_that_lists_functions_only(image):
+    """As built without KALLSYMS_ALL: the variables that lists begin with are found by what must be there, or refused."""
+    rows = [row for row in image.answer('symbols') if not row['module']]
+    at = {row['name']: int(row['address'], 16) for row in rows}
+    offset = int(image.answer('status')['kernel_offset'], 16)
+    functions = image.folder / 'functions.map'
+    with open(functions, 'w') as out:
+        for row in rows:
+            address = int(row['address'], 16)
+            if at['_stext'] <= address <= at['_etext'] or row['name'] == 'linux_banner':
+                out.write(f"{address - offset:016x} T {row['name']}\n")
+    for call in ('ps', 'lsmod', 'slabs', 'cgroups', 'mounts', 'cached', 'dmesg'):
+        done = house.run(call, '--file', image.dumps['raw'], '--symbols', functions, '--json')
+        mine, true = json.loads(done.stdout), image.answer(call)
+        if call == 'ps':  # without per-CPU data resident sizes are rough, and a note says so
+            mine, true = ([{k: v for k, v in row.items() if not k.startswith('rss')} for row in rows] for rows in (mine, true))
+        assert mine == true, call
+    for call in (['cpus'], ['timers'], ['ps', '--hidden'], ['lsmod', '--hidden']):
+        done = house.run(*call, '--file', image.dumps['raw'], '--symbols', functions, '--json', check=False)
+        assert done.returncode == 1 and done.stdout == '', call
+    held = [row for row in image.answer('sockets') if row['pid'] is not None]
+    done = house.run('sockets', '--file', image.dumps['raw'], '--symbols', functions, '--json')
+    assert [row for row in json.loads(done.stdout) if row['pid'] is not None] == held and 'tables of sockets' in done.stderr
+
+
 @pytest.mark.full
 def test_symbols_of_every_kind_without_those_in_ram(image):
     """ISF (plain and packed), System.map and BTF file of a guest whose own types are destroyed."""
