@@ -245,6 +245,7 @@ bool window_program_write(const struct window *window, const struct synth_progra
 			  bool open, char *ret)
 {
 	struct text text = { ret, WINDOW_PROGRAM };
+	*ret = 0;
 	for (unsigned i = 0; i < program->count; i++) {
 		const struct mcode_insn *insn = &program->insns[i];
 		int number = window_constant(window, insn->imm);
