@@ -7,12 +7,23 @@
 #include "base/error.h"
 #include "learn/ir_simplify.h"
 
+enum { SIMPLER_SLOTS = 1 << 14 };
+
+/* A node that was asked for, and what it was made to be: rules that go down into shared
+ * arguments would otherwise go down every path. */
+struct simpler {
+	struct ir_node from;
+	ir_ref to; /* IR_NONE: free */
+};
+
 struct ir {
 	bool simplify, failed;
 	struct ir_node *nodes;
 	size_t count, capacity;
 	ir_ref *slots; /* open addressing, IR_NONE is free */
 	size_t slot_count;
+	struct simpler
+		*simpler; /* by hash, the last one stays; NULL if nothing is simplified */
 };
 
 static const char *const op_names[IR_OP_COUNT] = {
@@ -46,6 +57,8 @@ struct error *ir_create(bool simplify, struct ir **ret)
 	struct error *err = error_alloc(ir->capacity, sizeof(*ir->nodes), &ir->nodes);
 	if (!err)
 		err = error_alloc(ir->slot_count, sizeof(*ir->slots), &ir->slots);
+	if (!err && simplify)
+		err = error_alloc(SIMPLER_SLOTS, sizeof(*ir->simpler), &ir->simpler);
 	if (err) {
 		ir_destroy(ir);
 		return err;
@@ -62,6 +75,7 @@ void ir_destroy(struct ir *ir)
 		return;
 	free(ir->nodes);
 	free(ir->slots);
+	free(ir->simpler);
 	free(ir);
 }
 
@@ -166,12 +180,15 @@ ir_ref ir_raw(struct ir *ir, const struct ir_node *node)
 /* Every constructor ends here. */
 static ir_ref build(struct ir *ir, const struct ir_node *node)
 {
-	if (ir->simplify && !ir->failed) {
-		ir_ref simpler = ir_simplify(ir, node);
-		if (simpler != IR_NONE)
-			return simpler;
-	}
-	return intern(ir, node);
+	if (!ir->simplify || ir->failed)
+		return intern(ir, node);
+	struct simpler *known = &ir->simpler[node_hash(node) & (SIMPLER_SLOTS - 1)];
+	if (known->to != IR_NONE && node_equal(&known->from, node))
+		return known->to;
+	ir_ref simpler = ir_simplify(ir, node);
+	simpler = simpler != IR_NONE ? simpler : intern(ir, node);
+	*known = (struct simpler){ *node, simpler };
+	return simpler;
 }
 
 ir_ref ir_const(struct ir *ir, uint8_t width, uint64_t value)
