@@ -159,13 +159,13 @@ static bool cpu_row(void *user, const struct guest_cpu *cpu)
 	json_t *names = json_guest_text(runnable.names, sizeof(runnable.names));
 	return call_rows_add(
 		rows,
-		json_pack("{s:i,s:o,s:o,s:b,s:I,s:o,s:o,s:o,s:o}", "cpu", (int)cpu->cpu, "pid",
+		json_pack("{s:i,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "cpu", (int)cpu->cpu, "pid",
 			  json_number_or_null(known, task.pid), "comm",
 			  known ? json_guest_text(task.comm, sizeof(task.comm)) : json_null(),
 			  "idle", cpu->current == cpu->idle, "running",
-			  (json_int_t)cpu->n_running, "task", call_hex(cpu->current),
-			  "runqueue", call_hex(cpu->runqueue), "runnable", names, "tasks",
-			  runnable.tasks));
+			  json_number_or_null(cpu->has_running, cpu->n_running), "task",
+			  call_hex(cpu->current), "runqueue", call_hex(cpu->runqueue),
+			  "runnable", names, "tasks", runnable.tasks));
 }
 
 static struct error *walk_cpus(struct call_rows *rows)

@@ -14,7 +14,7 @@ void guest_cpus_each(struct guest *guest, guest_cpu_fn *visit, void *user)
 		guest_add_note(guest, "the run queues of this kernel are not known");
 		return;
 	}
-	if (!current.found || !running.found || !guest_has_cpus(guest))
+	if (!current.found || !guest_has_cpus(guest))
 		return;
 	for (unsigned cpu = 0; cpu < ids && guest_step(guest); cpu++) {
 		if (!guest_cpu_online(guest, cpu))
@@ -23,6 +23,7 @@ void guest_cpus_each(struct guest *guest, guest_cpu_fn *visit, void *user)
 					 .runqueue = guest_percpu(guest, runqueues, cpu) };
 		row.current = guest_load(guest, row.runqueue, current);
 		row.idle = guest_load(guest, row.runqueue, idle);
+		row.has_running = running.found;
 		row.n_running = (uint32_t)guest_load(guest, row.runqueue, running);
 		if (!visit(user, &row))
 			return;

@@ -8,6 +8,7 @@ struct guest;
 struct guest_cpu {
 	unsigned cpu;
 	uint64_t runqueue, current, idle; /* struct rq and task_structs */
+	bool has_running;
 	uint32_t n_running;
 };
 

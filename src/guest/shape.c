@@ -446,6 +446,7 @@ void shape_infer(struct guest *guest)
 		shape_infer_task(&s, &sample);
 		shape_infer_stack(&s, &sample);
 		shape_infer_orc(&s);
+		shape_infer_cpus(&s);
 		shape_infer_memory(&s, &sample);
 		shape_infer_files(&s, &sample);
 		shape_infer_sockets(&s, &sample);

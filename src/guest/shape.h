@@ -48,11 +48,12 @@ struct shape_sample {
 };
 uint64_t shape_of(const struct shape *s, const struct shape_task *task, size_t offset);
 
-/* shape_task.c, shape_stack.c, shape_memory.c, shape_file.c, shape_socket.c, shape_page.c,
- * shape_slab.c, shape_module.c, shape_log.c */
+/* shape_task.c, shape_stack.c, shape_cpu.c, shape_memory.c, shape_file.c, shape_socket.c,
+ * shape_page.c, shape_slab.c, shape_module.c, shape_log.c */
 void shape_infer_task(const struct shape *s, const struct shape_sample *sample);
 void shape_infer_stack(const struct shape *s, const struct shape_sample *sample);
 void shape_infer_orc(const struct shape *s);
+void shape_infer_cpus(const struct shape *s);
 void shape_infer_memory(const struct shape *s, const struct shape_sample *sample);
 void shape_infer_files(const struct shape *s, const struct shape_sample *sample);
 void shape_infer_sockets(const struct shape *s, const struct shape_sample *sample);

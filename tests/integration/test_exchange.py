@@ -226,7 +226,15 @@ def test_processes_are_found_by_shape_alone(image, everything):
                 'maps': ('start', 'end', 'perms', 'offset')}.get(call[0], tuple(true[0]))
         assert [[r[k] for k in keys] for r in mine] == [[r[k] for k in keys] for r in true], call
     check_what_needs_more(image, blind, everything)
-    for call in ('timers', 'cpus', 'irqs', 'cached', 'cgroups'):
+    done = house.run('cpus', '--file', blind, '--json', check=False)
+    if everything:
+        assert done.returncode == 1 and done.stdout == ''
+    else:  # what runs, but not what waits
+        mine, true = json.loads(done.stdout), image.answer('cpus')
+        assert [[row[k] for k in ('cpu', 'pid', 'idle', 'task', 'runqueue')] for row in mine] == [
+            [row[k] for k in ('cpu', 'pid', 'idle', 'task', 'runqueue')] for row in true]
+        assert 'fair tasks of this kernel are not known' in done.stderr and all(row['running'] is None for row in mine)
+    for call in ('timers', 'irqs', 'cached', 'cgroups'):
         done = house.run(call, '--file', blind, '--json', check=False)
         assert done.returncode == 1 and done.stdout == '', call
 
