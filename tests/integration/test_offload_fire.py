@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ LOOPS = ('xor', 'sum', 'sum_bytes', 'saxpy', 'fill', 'copy', 'bswap', 'grey', 't
          'mandelbrot', 'chacha', 'matmul')
 XOR = {'in_gpr': ('rax', 'rcx', 'rdx', 'rsi', 'rdi'), 'out_gpr': ('rax', 'r8')}
 ALWAYS, RACES = 1, 8
+needs_musl = pytest.mark.skipif(not shutil.which('musl-gcc'), reason='no musl-gcc')
 SOAK_MINUTES = float(os.environ.get('GLASSBOX_SOAK_MINUTES', '20'))
 
 
@@ -161,6 +163,7 @@ def checksum(text):
 
 
 @pytest.mark.full
+@needs_musl
 @pytest.mark.parametrize('cpus', [1, 2])
 def test_a_guest_that_swaps(library, native, cpus):
     """Arrays larger than memory: pages go to a disk and come back under the loop."""
@@ -179,6 +182,29 @@ def test_a_guest_that_swaps(library, native, cpus):
             install(shell, 'races', compile_program('races', libc=True))
             text = shell.run('/tmp/races')
             assert text.count('ok ') == RACES and 'bad' not in text, text
+
+
+@pytest.mark.full
+@needs_musl
+def test_much_arithmetic_on_the_service():
+    """Loops of hundreds of instructions, learned from a program's file, by native code and by the service on a software device."""
+    with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work, running() as (name, shell):
+        subprocess.run(['musl-gcc', '-O2', '-fno-tree-vectorize', '-static', '-fno-pie', '-no-pie',
+                        os.path.join(os.path.dirname(__file__), 'programs/heavy.c'), '-o', work + '/heavy'], check=True)
+        for loop in ('hash', 'orbit'):
+            subprocess.run([LEARNER, '--library', work + '/kernels', '--function', f'loop_{loop}', work + '/heavy'],
+                           stdout=subprocess.DEVNULL, check=True)
+        with open(work + '/heavy', 'rb') as f:
+            install(shell, 'heavy', f.read())
+        truth = {loop: checksum(subprocess.run([work + '/heavy', loop, '1048576', '3'], stdout=subprocess.PIPE, check=True,
+                                               text=True).stdout) for loop in ('hash', 'orbit')}
+        for tier in ('native', 'gpu'):
+            state = ask('offload', name, 'on', '--library', work + '/kernels', '--gpu', 'any', '--tier', tier)
+            if state['pixel_cpu']['state'] == 'no device':
+                pytest.skip('no Vulkan device')
+            assert {loop: checksum(shell.run(f'/tmp/heavy {loop} 1048576 3')) for loop in truth} == truth
+        kernels = ask('hybrid', name)['kernels']
+        assert len(kernels) == 2 and all(k['iterations'] > k['gpu']['iterations'] > 100000 for k in kernels), kernels
 
 
 @pytest.mark.full
@@ -316,6 +342,7 @@ def install(shell, name, program):
 
 
 @pytest.mark.full
+@needs_musl
 @pytest.mark.parametrize('cpus', [1, 2])
 def test_soak(library, native, cpus):
     """Half of GLASSBOX_SOAK_MINUTES (20) each: mixed work, offload switched in between, not one difference."""
