@@ -156,6 +156,25 @@ static void ram_in_pieces(void **state)
 	assert_false(walk_ram_offset((1ull << 32) + (8ull << 20), 4096, &offset));
 }
 
+/* Over the border of two pages that lie apart; nothing is said of what is not ready. */
+static void bytes_across_pages(void **state)
+{
+	(void)state;
+	struct walk_space space = { ROOT, 4, true };
+	char text[9] = "";
+	entry(L1, (GVA >> 12 & 511) + 1, 0x300000 | ALL);
+	memcpy(plugin.ram.host + 0x200ffd, "abc", 3);
+	memcpy(plugin.ram.host + 0x300000, "defgh", 5);
+	assert_true(walk_read(&space, GVA + 0xffd, text, 8));
+	assert_string_equal(text, "abcdefgh");
+	assert_true(walk_same_bytes(&space, GVA + 0xffd, "abcdefgh", 8));
+	assert_false(walk_same_bytes(&space, GVA + 0xffd, "abcdefgx", 8));
+	entry(L1, (GVA >> 12 & 511) + 1, 0);
+	assert_false(walk_same_bytes(&space, GVA + 0xffd, "abcdefgh", 8));
+	assert_true(walk_same_bytes(&space, GVA + 0xffd, "abc", 3));
+	assert_false(walk_read(&space, GVA + 0xffd, text, 8));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +184,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(large_pages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_ram, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ram_in_pieces, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(bytes_across_pages, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
