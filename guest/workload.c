@@ -216,6 +216,117 @@ static LOOP void loop_matmul(uint32_t *to, const uint32_t *a, const uint32_t *b,
 	}
 }
 
+static LOOP void loop_bits(uint32_t *to, const uint32_t *a, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t count = 0;
+		for (int k = 0; k < 32; k++)
+			count += a[i] >> k & 1;
+		to[i] = count;
+	}
+}
+
+/* Sixteen rounds over each block of 64 bytes. */
+static LOOP void loop_blocks(uint32_t *to, const uint32_t *from, size_t blocks)
+{
+	for (size_t n = 0; n < blocks; n++) {
+		const uint32_t *in = from + 16 * n;
+		uint32_t a = in[0], b = in[1], c = in[2], d = in[3];
+		for (int round = 0; round < 16; round++) {
+			a += b ^ in[round];
+			d = rotl(d ^ a, 16);
+			c += d;
+			b = rotl(b ^ c, 12);
+		}
+		to[4 * n] = a;
+		to[4 * n + 1] = b;
+		to[4 * n + 2] = c;
+		to[4 * n + 3] = d;
+	}
+}
+
+/* Many products of a matrix of 4 by 4 with the same one. */
+static LOOP void loop_matrices(uint32_t *to, const uint32_t *a, const uint32_t *m, size_t count)
+{
+	for (size_t n = 0; n < count; n++, to += 16, a += 16)
+		for (int i = 0; i < 16; i += 4)
+			for (int j = 0; j < 4; j++)
+				to[i + j] = a[i] * m[j] + a[i + 1] * m[4 + j] +
+					    a[i + 2] * m[8 + j] + a[i + 3] * m[12 + j];
+}
+
+typedef uint32_t row __attribute__((vector_size(16)));
+
+#define QUARTERS(a, b, c, d)                           \
+	do {                                           \
+		a += b, d ^= a, d = d << 16 | d >> 16; \
+		c += d, b ^= c, b = b << 12 | b >> 20; \
+		a += b, d ^= a, d = d << 8 | d >> 24;  \
+		c += d, b ^= c, b = b << 7 | b >> 25;  \
+	} while (0)
+
+static inline row turn(row x, row order)
+{
+	return __builtin_shuffle(x, order);
+}
+
+/* The same key stream as loop_chacha's, the state as four rows. */
+static LOOP void loop_chacha_rows(row *data, const row *key, size_t blocks)
+{
+	const row by1 = { 1, 2, 3, 0 }, by2 = { 2, 3, 0, 1 }, by3 = { 3, 0, 1, 2 };
+	row first = { 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574 };
+	row one = { 1, 0, 0, 0 }, second = key[0], third = key[1], last = { 0 };
+
+	for (size_t block = 0; block < blocks; block++) {
+		row a = first, b = second, c = third, d = last;
+		for (int round = 0; round < 10; round++) {
+			QUARTERS(a, b, c, d);
+			b = turn(b, by1), c = turn(c, by2), d = turn(d, by3);
+			QUARTERS(a, b, c, d);
+			b = turn(b, by3), c = turn(c, by2), d = turn(d, by1);
+		}
+		data[4 * block] ^= a + first;
+		data[4 * block + 1] ^= b + second;
+		data[4 * block + 2] ^= c + third;
+		data[4 * block + 3] ^= d + last;
+		last += one;
+	}
+}
+
+/* A filter with sixteen constant taps. */
+static LOOP void loop_fir(int32_t *to, const int16_t *from, size_t n)
+{
+	static const int16_t taps[16] = { 1,   -3,  7,	 -15, 40,  -90, 200, 900,
+					  900, 200, -90, 40,  -15, 7,	-3,  1 };
+
+	for (size_t i = 0; i < n; i++) {
+		int32_t sum = 0;
+		for (int k = 0; k < 16; k++)
+			sum += from[i + k] * taps[k];
+		to[i] = sum >> 8;
+	}
+}
+
+/* Rows of a discrete cosine transform in fixed point. */
+static LOOP void loop_dct(int32_t *to, const int16_t *from, size_t rows)
+{
+	for (size_t n = 0; n < rows; n++, to += 8, from += 8) {
+		int32_t s0 = from[0] + from[7], d0 = from[0] - from[7];
+		int32_t s1 = from[1] + from[6], d1 = from[1] - from[6];
+		int32_t s2 = from[2] + from[5], d2 = from[2] - from[5];
+		int32_t s3 = from[3] + from[4], d3 = from[3] - from[4];
+		int32_t a = s0 + s3, b = s1 + s2, c = s0 - s3, d = s1 - s2;
+		to[0] = (int32_t)((uint32_t)(a + b) * 2896) >> 12;
+		to[1] = (d0 * 4017 + d1 * 3406 + d2 * 2276 + d3 * 799) >> 12;
+		to[2] = (c * 3784 + d * 1567) >> 12;
+		to[3] = (d0 * 3406 - d1 * 799 - d2 * 4017 - d3 * 2276) >> 12;
+		to[4] = (int32_t)((uint32_t)(a - b) * 2896) >> 12;
+		to[5] = (d0 * 2276 - d1 * 4017 + d2 * 799 + d3 * 3406) >> 12;
+		to[6] = (c * 1567 - d * 3784) >> 12;
+		to[7] = (d0 * 799 - d1 * 2276 + d2 * 3406 - d3 * 4017) >> 12;
+	}
+}
+
 /* The largest s with s * s <= n. */
 static size_t side_of(size_t n)
 {
@@ -305,6 +416,37 @@ static uint32_t run_matmul(struct arrays *m)
 	return 0;
 }
 
+static uint32_t run_bits(struct arrays *m)
+{
+	loop_bits(m->c, m->a, m->n);
+	return 0;
+}
+static uint32_t run_blocks(struct arrays *m)
+{
+	loop_blocks(m->c, m->a, m->n / 16);
+	return 0;
+}
+static uint32_t run_matrices(struct arrays *m)
+{
+	loop_matrices(m->c, m->a, m->b, m->n / 16);
+	return 0;
+}
+static uint32_t run_chacha_rows(struct arrays *m)
+{
+	loop_chacha_rows((row *)(void *)m->c, (const row *)(const void *)m->a, m->n / 16);
+	return 0;
+}
+static uint32_t run_fir(struct arrays *m)
+{
+	loop_fir((int32_t *)m->c, (const int16_t *)m->a, m->n);
+	return 0;
+}
+static uint32_t run_dct(struct arrays *m)
+{
+	loop_dct((int32_t *)m->c, (const int16_t *)m->a, m->n / 8);
+	return 0;
+}
+
 static const struct workload {
 	const char *name;
 	uint32_t (*run)(struct arrays *m);
@@ -326,6 +468,12 @@ static const struct workload {
 	{ "mandelbrot", run_mandelbrot, "escape times in fixed point" },
 	{ "chacha", run_chacha, "ChaCha20 key stream" },
 	{ "matmul", run_matmul, "product of two integer matrices" },
+	{ "bits", run_bits, "ones of each word, bit by bit" },
+	{ "blocks", run_blocks, "sixteen rounds over each block of 64 bytes" },
+	{ "matrices", run_matrices, "many 4 by 4 matrices times another" },
+	{ "chacharows", run_chacha_rows, "ChaCha20 key stream, the state as vectors" },
+	{ "fir", run_fir, "a filter of sixteen constant taps" },
+	{ "dct", run_dct, "rows of a fixed-point cosine transform" },
 };
 
 static uint64_t now_ns(void)

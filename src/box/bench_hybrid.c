@@ -30,10 +30,11 @@ OWN_DECLARE(own_target, struct target *, target_destroy)
 enum { ROUNDS = 3, SHELL_MS = 600000, LEARN_MS = 2500, MOST_CASES = 48 };
 
 /* ORDER cases: the loops of guest/workload.c, then programs. */
-static const char *const loops[] = { "xor",	  "sum",	"sumbytes", "saxpy",
-				     "memset",	  "memcpy",	"bswap",    "grey",
-				     "threshold", "max",	"min",	    "adler",
-				     "crc",	  "mandelbrot", "chacha",   "matmul" };
+static const char *const loops[] = { "xor",    "sum",	"sumbytes", "saxpy",	  "memset",
+				     "memcpy", "bswap", "grey",	    "threshold",  "max",
+				     "min",    "adler", "crc",	    "mandelbrot", "chacha",
+				     "matmul", "bits",	"blocks",   "matrices",	  "chacharows",
+				     "fir",    "dct" };
 
 static const struct {
 	const char *name, *command;

@@ -17,30 +17,66 @@
 #include "learn/prove_internal.h"
 #include "learn/translate.h"
 
+enum { CONJUNCTS_MAX = 128 };
+
+/* What a premise says by itself: these conditions hold, or do not. */
+struct known {
+	unsigned count;
+	Z3_ast from[CONJUNCTS_MAX], to[CONJUNCTS_MAX];
+};
+
+static void add_known(Z3_context z, struct known *known, Z3_ast condition, bool holds)
+{
+	Z3_app app = Z3_to_app(z, condition);
+	Z3_decl_kind kind = Z3_get_decl_kind(z, Z3_get_app_decl(z, app));
+	if (kind == Z3_OP_NOT) {
+		add_known(z, known, Z3_get_app_arg(z, app, 0), !holds);
+		return;
+	}
+	for (unsigned i = 0; kind == Z3_OP_AND && holds && i < Z3_get_app_num_args(z, app); i++)
+		add_known(z, known, Z3_get_app_arg(z, app, i), true);
+	if (kind == Z3_OP_TRUE || kind == Z3_OP_FALSE || known->count == CONJUNCTS_MAX)
+		return;
+	known->from[known->count] = condition;
+	known->to[known->count++] = holds ? Z3_mk_true(z) : Z3_mk_false(z);
+}
+
 static bool is_plain(struct prover *p, Z3_ast a, Z3_ast b)
 {
 	return Z3_is_eq_ast(p->z, Z3_simplify(p->z, a), Z3_simplify(p->z, b));
 }
 
-void prover_expect_equal(struct prover *p, Z3_ast a, Z3_ast b)
+/* The term where the premise holds, with the conditions that it settles gone: a store that
+ * happens unless an alignment check fails simply happens. */
+static Z3_ast under(struct prover *p, Z3_ast premise, Z3_ast a)
 {
+	struct known known = { 0 };
+	if (premise)
+		add_known(p->z, &known, premise, true);
+	return Z3_substitute(p->z, a, known.count, known.from, known.to);
+}
+
+void prover_expect_equal(struct prover *p, Z3_ast premise, Z3_ast a, Z3_ast b)
+{
+	a = under(p, premise, a);
+	b = under(p, premise, b);
 	if (!is_plain(p, a, b))
 		sweep_add(p->sweep, a, b);
 }
 
 bool prover_check_equal(struct prover *p, const char *name, Z3_ast premise, Z3_ast a, Z3_ast b)
 {
-	if (!is_plain(p, a, b)) {
-		sweep_add(p->sweep, a, b);
-		Z3_ast goal =
-			Z3_mk_eq(p->z, sweep_rewrite(p->sweep, a), sweep_rewrite(p->sweep, b));
-		if (proof_check(p->proof, p->z,
-				&(struct proof_try){ .name = name,
-						     .premise = premise,
-						     .goal = goal,
-						     .quiet = true }))
-			return true;
+	Z3_ast x = under(p, premise, a), y = under(p, premise, b);
+	if (!is_plain(p, x, y)) {
+		sweep_add(p->sweep, x, y);
+		x = sweep_rewrite(p->sweep, x);
+		y = sweep_rewrite(p->sweep, y);
 	}
+	struct proof_try small = {
+		.name = name, .premise = premise, .goal = Z3_mk_eq(p->z, x, y), .quiet = true
+	};
+	if (proof_check(p->proof, p->z, &small))
+		return true;
 	return prover_check(p, name, premise, Z3_mk_eq(p->z, a, b));
 }
 

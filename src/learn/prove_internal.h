@@ -71,7 +71,7 @@ static inline bool prover_check(struct prover *p, const char *name, Z3_ast premi
 /* a == b, for terms of any size: as it is, or by way of what is equal inside. */
 bool prover_check_equal(struct prover *p, const char *name, Z3_ast premise, Z3_ast a, Z3_ast b);
 /* Says beforehand that this will be asked. */
-void prover_expect_equal(struct prover *p, Z3_ast a, Z3_ast b);
+void prover_expect_equal(struct prover *p, Z3_ast premise, Z3_ast a, Z3_ast b);
 
 /* The cell of a guest register, CELLS for the flags. */
 unsigned prover_cell_of(unsigned guest);

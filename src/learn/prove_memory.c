@@ -325,7 +325,7 @@ void prove_memory_expect(struct prover *p)
 {
 	for (size_t i = 0; i < p->bytes.count;) {
 		struct pair pair = next_pair(p, &i);
-		prover_expect_equal(p, pair.x86, pair.mcode);
+		prover_expect_equal(p, p->done, pair.x86, pair.mcode);
 	}
 }
 

@@ -13,12 +13,12 @@
 #include "learn/bv.h"
 
 enum {
-	VECTORS = 2,
+	VECTORS = 3,
 	BOTH_SIDES = 3,
 	CUT_BITS_LEAST = 8,
-	LEMMA_MS = 250,
+	LEMMA_MS = 60,
 	OPENED_MAX = 6,
-	FAILED_MAX = 50
+	FAILED_MAX = 20
 };
 
 #define CUT (1u << 31)

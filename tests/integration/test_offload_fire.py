@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 GLASSBOX = os.path.join(BUILD, 'glassbox')
 LEARNER = os.path.join(BUILD, 'src/learn/glassbox-learner')
 LOOPS = ('xor', 'sum', 'sum_bytes', 'saxpy', 'fill', 'copy', 'bswap', 'grey', 'threshold', 'max', 'min', 'adler', 'crc',
-         'mandelbrot', 'chacha', 'matmul')
+         'mandelbrot', 'chacha', 'matmul', 'bits', 'blocks', 'matrices', 'chacha_rows', 'fir', 'dct')
 XOR = {'in_gpr': ('rax', 'rcx', 'rdx', 'rsi', 'rdi'), 'out_gpr': ('rax', 'r8')}
 ALWAYS, RACES = 1, 8
 needs_musl = pytest.mark.skipif(not shutil.which('musl-gcc'), reason='no musl-gcc')
@@ -301,7 +301,7 @@ class Soak:
     def compute(self):
         """One to three programs at once."""
         names = ('xor', 'sum', 'sumbytes', 'saxpy', 'memset', 'memcpy', 'bswap', 'grey', 'threshold', 'max', 'min', 'adler',
-                 'crc', 'mandelbrot', 'chacha', 'matmul')
+                 'crc', 'mandelbrot', 'chacha', 'matmul', 'bits', 'blocks', 'matrices', 'chacharows', 'fir', 'dct')
         work = [(self.dice.choice(names), self.dice.choice((64, 320, 4160, 12352, 65536, 262144, 1 << 20)))
                 for _ in range(self.dice.randint(1, 3))]
         work = [(n, size, max(1, min(3000, self.dice.randint(1, 60 << 20) // size // (8 if n in names[11:] else 1))))
