@@ -389,36 +389,64 @@ static bool must_be_apart(const struct loop *loop, unsigned i, unsigned j)
 	return loop->streams[i].writes && i != j && !(loop->streams[j].writes && j < i);
 }
 
-/* Where nothing counts, two streams that walk side by side may go on until the lower one
- * reaches where the other has started. */
+static ir_ref start_of(struct loop *loop, const struct loop_stream *s)
+{
+	return ir_binary(loop->ir, IR_ADD, s->base,
+			 ir_const(loop->ir, 64, (uint64_t)(int64_t)s->low));
+}
+
+/* How many iterations fit where each needs `size` bytes of room but the first. */
+static ir_ref steps_in(struct loop *loop, ir_ref room, uint64_t size)
+{
+	struct ir *ir = loop->ir;
+	if (size > 1)
+		room = ir_binary(ir, IR_UDIV, room, ir_const(ir, 64, size));
+	return ir_binary(ir, IR_ADD, room, ir_const(ir, 64, 1));
+}
+
+/* Where nothing counts, two streams may go on until the lower one, on its way up, and the upper
+ * one, on its way down, have used up what lies between them. */
 static void limit_by_distance(struct loop *loop, const struct loop_stream *a,
 			      const struct loop_stream *b)
 {
 	struct ir *ir = loop->ir;
-	if (a->region || b->region || a->stride != b->stride || a->stride == 0)
-		return;
-	uint64_t size = (uint64_t)(a->stride < 0 ? -a->stride : a->stride);
-	ir_ref start[2], window[2];
-	for (unsigned i = 0; i < 2; i++) {
-		const struct loop_stream *s = i ? b : a;
-		start[i] = ir_binary(ir, IR_ADD, s->base,
-				     ir_const(ir, 64, (uint64_t)(int64_t)s->low));
-		window[i] = ir_const(ir, 64, (uint64_t)((int64_t)s->high - s->low));
-	}
-	/* b before a, then a before b */
+	const struct loop_stream *both[2] = { a, b };
 	ir_ref most = ir_const(ir, 64, 0);
-	for (unsigned first = 0; first < 2; first++) {
-		unsigned low = !first;
-		ir_ref room = ir_binary(ir, IR_SUB, start[first], start[low]);
-		ir_ref fits = ir_not(ir, ir_binary(ir, IR_LTU, room, window[low]));
-		ir_ref is_low = ir_binary(ir, IR_LTU, start[low], start[first]);
-		ir_ref steps = ir_binary(ir, IR_SUB, room, window[low]);
-		if (size > 1)
-			steps = ir_binary(ir, IR_UDIV, steps, ir_const(ir, 64, size));
-		steps = ir_binary(ir, IR_ADD, steps, ir_const(ir, 64, 1));
+	for (unsigned i = 0; i < 2; i++) {
+		const struct loop_stream *low = both[!i], *high = both[i];
+		uint64_t closing = (uint64_t)((low->stride > 0 ? low->stride : 0) -
+					      (high->stride < 0 ? high->stride : 0));
+		ir_ref from = start_of(loop, low), to = start_of(loop, high);
+		ir_ref window = ir_const(ir, 64, (uint64_t)((int64_t)low->high - low->low));
+		ir_ref room = ir_binary(ir, IR_SUB, to, from);
+		ir_ref fits = ir_not(ir, ir_binary(ir, IR_LTU, room, window));
+		ir_ref is_low = ir_binary(ir, IR_LTU, from, to);
+		ir_ref steps =
+			closing ? steps_in(loop, ir_binary(ir, IR_SUB, room, window), closing)
+				: loop->trip;
 		most = ir_ite(ir, ir_binary(ir, IR_AND, fits, is_low), steps, most);
 	}
 	loop_limit_trip(loop, most);
+}
+
+/* The same for a stream on its way down to address 0. */
+static void limit_descents(struct loop *loop)
+{
+	for (unsigned i = 0; i < loop->n_streams; i++) {
+		const struct loop_stream *s = &loop->streams[i];
+		if (s->stride < 0)
+			loop_limit_trip(loop, steps_in(loop, start_of(loop, s),
+						       0 - (uint64_t)s->stride));
+	}
+}
+
+static void limit_uncounted(struct loop *loop)
+{
+	limit_descents(loop);
+	for (unsigned i = 0; i < loop->n_streams; i++)
+		for (unsigned j = 0; j < loop->n_streams; j++)
+			if (must_be_apart(loop, i, j))
+				limit_by_distance(loop, &loop->streams[i], &loop->streams[j]);
 }
 
 struct error *loop_make_guards(struct loop *loop)
@@ -427,10 +455,8 @@ struct error *loop_make_guards(struct loop *loop)
 	if (!loop->serial)
 		TRY(check_collisions(loop));
 	limit_by_stride(loop);
-	for (unsigned i = 0; !loop->counted && i < loop->n_streams; i++)
-		for (unsigned j = 0; j < loop->n_streams; j++)
-			if (must_be_apart(loop, i, j))
-				limit_by_distance(loop, &loop->streams[i], &loop->streams[j]);
+	if (!loop->counted)
+		limit_uncounted(loop);
 	TRY(require_clean_tops(loop));
 	ir_ref two = ir_const(loop->ir, 64, 2);
 	TRY(loop_add_guard(loop, ir_not(loop->ir, ir_binary(loop->ir, IR_LTU, loop->trip, two)),

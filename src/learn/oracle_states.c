@@ -89,6 +89,8 @@ static bool read_model(struct prover *p, uint64_t *random, struct oracle_state *
 		good &= Z3_model_eval(z, model, term, true, &value) &&
 			Z3_get_numeral_uint64(z, value, &ret->guest[guest]);
 	}
+	/* Arithmetic flags and direction; a trap flag, say, would end each instruction. */
+	ret->guest[MCODE_EFLAGS] = (ret->guest[MCODE_EFLAGS] & 0xcd5) | 2;
 	Z3_model_dec_ref(z, model);
 	return good;
 }

@@ -378,6 +378,7 @@ static KEEP void n_chains(uint32_t *R out, const uint64_t *R in, size_t n)
 	X(carry, bad_carry, NULL)                    \
 	X(table, s_table, "serial")                  \
 	X(histogram, s_histogram, "serial")          \
+	X(hex, s_hex, "serial search")               \
 	X(modulo, k_modulo, "doall")                 \
 	X(digits, s_digits, "serial search")         \
 	X(narrow_divide, bad_narrow_divide, NULL)    \

@@ -204,4 +204,13 @@ static KEEP uint32_t s_table(uint32_t h, const uint8_t *p, size_t n, uint32_t *t
 	}
 	return h;
 }
+
+static KEEP char *s_hex(char *end, uint64_t value, const char *R digits) /* goes down */
+{
+	do {
+		*--end = digits[value & 15];
+		value >>= 4;
+	} while (value);
+	return end;
+}
 #endif
