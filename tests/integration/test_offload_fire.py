@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 GLASSBOX = os.path.join(BUILD, 'glassbox')
 LEARNER = os.path.join(BUILD, 'src/learn/glassbox-learner')
 LOOPS = ('xor', 'sum', 'sum_bytes', 'saxpy', 'fill', 'copy', 'bswap', 'grey', 'threshold', 'max', 'min', 'adler', 'crc',
-         'mandelbrot', 'chacha', 'matmul', 'bits', 'blocks', 'matrices', 'chacha_rows', 'fir', 'dct')
+         'mandelbrot', 'chacha', 'matmul', 'bits', 'chacha_rows')
 XOR = {'in_gpr': ('rax', 'rcx', 'rdx', 'rsi', 'rdi'), 'out_gpr': ('rax', 'r8')}
 ALWAYS, RACES = 1, 8
 needs_musl = pytest.mark.skipif(not shutil.which('musl-gcc'), reason='no musl-gcc')

@@ -156,6 +156,39 @@ LOOP uint32_t all_bits(const uint32_t *p, int n)
 	return bits;
 }
 
+/* Loops inside that constants end. */
+LOOP void count_ones(uint32_t *to, const uint32_t *p, int n)
+{
+	for (int i = 0; i < n; i++) {
+		uint32_t ones = 0;
+		for (int k = 0; k < 32; k++)
+			ones += p[i] >> k & 1;
+		to[i] = ones;
+	}
+}
+
+LOOP void mix_blocks(uint32_t *to, const uint32_t *from, int blocks)
+{
+	for (int i = 0; i < blocks; i++) {
+		uint32_t p = from[16 * i], q = from[16 * i + 1];
+		for (int round = 0; round < 16; round++) {
+			p += q ^ from[16 * i + round];
+			q = (q << 12 | q >> 20) ^ p;
+		}
+		to[2 * i] = p;
+		to[2 * i + 1] = q;
+	}
+}
+
+LOOP void matrices(int32_t *to, const int32_t *p, const int32_t *m, int count)
+{
+	for (int n = 0; n < count; n++, to += 16, p += 16)
+		for (int i = 0; i < 16; i += 4)
+			for (int j = 0; j < 4; j++)
+				to[i + j] = (int32_t)((uint32_t)p[i] * (uint32_t)m[j] +
+						      (uint32_t)p[i + 1] * (uint32_t)m[4 + j]);
+}
+
 static uint32_t next(uint32_t *seed)
 {
 	*seed = *seed * 1664525u + 1013904223u;
@@ -196,6 +229,12 @@ int main(int argc, char **argv)
 		       (unsigned)length((const char *)x);
 		transpose(columns, rows);
 		distances(s, (const int32_t *)a, 1000, N);
+		count_ones(c, a, N);
+		sum += c[r % N];
+		mix_blocks(c, a, N / 16);
+		sum += c[r % (N / 8)];
+		matrices((int32_t *)c, (const int32_t *)a, s, N / 16);
+		sum += c[r % N];
 		sum += (unsigned)columns[3][5] + z[r % N] + (unsigned)s[r % N] + h[7];
 	}
 	printf("%08x\n", sum);
