@@ -23,6 +23,7 @@ def test_names_by_groups(fresh_guest, profile):
     for n, group in enumerate(GROUPS):
         folder = f'/sys/fs/cgroup/{group}'
         guest.sh(f'mkdir -p {folder}; (sleep {4000 + n} >/dev/null 2>&1 & echo $! >{folder}/cgroup.procs)')
+    guest.sh('sleep 1')  # until the last one has become sleep
     rows = {row['args']: row for row in guest.answer('ps')}
     for n, (group, (container, unit)) in enumerate(GROUPS.items()):
         row = rows[f'sleep {4000 + n}']
