@@ -34,6 +34,9 @@ enum {
 	GPU_AGAIN = 1024, /* times it was not the better choice, then it is tried again */
 	GPU_PAUSE = 64, /* calls after a request that came to nothing */
 	REFUSALS = 4, /* in a row, then this kernel is not for the service */
+	ODD = 8, /* times what was expected, and ODD_NS more: the host did something else */
+	ODD_NS = 100 * 1000,
+	ODDS = 3, /* in a row, then it is believed */
 };
 
 static void set(uint32_t *to, uint64_t value)
@@ -244,17 +247,28 @@ static void note_tier(struct loaded *l, uint32_t tier)
 	set(&l->shared->tier, tier);
 }
 
+/* On a busy host a vCPU loses its processor in the middle of a call, now and then: that is not
+ * the kernel's price, and TCG's is the least of several samples. */
+static bool is_odd(struct cost *c, uint64_t spent_ns, uint64_t expected_ns)
+{
+	bool odd = c->native_ps && spent_ns > ODD * expected_ns + ODD_NS;
+	set(&c->n_odd, odd ? c->n_odd + 1 : 0);
+	return odd && c->n_odd < ODDS;
+}
+
 void cost_executed(struct loaded *l, const struct cost_execution *x)
 {
 	struct cost *c = &l->cost;
 	uint64_t spent_ns = x->entry_ns + x->run_ns;
+	uint64_t expected_ns = c->entry_ns + x->iterations * c->native_ps / 1000;
+	bool odd = x->tier == GB_TIER_NATIVE && is_odd(c, spent_ns, expected_ns);
 	uint64_t price = tcg_price(l), worth_ns = x->iterations * price / 1000;
 	c->executions++;
-	if (x->tier == GB_TIER_NATIVE) {
+	if (x->tier == GB_TIER_NATIVE && !odd) {
 		smooth(&c->entry_ns, x->entry_ns);
 		if (x->iterations >= OWN_LEAST)
 			smooth(&c->native_ps, x->run_ns * 1000 / x->iterations);
-	} else {
+	} else if (!odd) {
 		note_gpu(c, x);
 	}
 	choose_least(c);

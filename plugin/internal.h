@@ -172,6 +172,7 @@ struct cost {
 	uint32_t n_short;
 	uint64_t executions;
 	uint64_t window_entries, window_spent_ns, window_worth_ns;
+	uint32_t n_odd; /* calls in a row that took far longer than expected */
 	uint32_t losing;
 	uint32_t lost; /* retired: never entered again */
 };
