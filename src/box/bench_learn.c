@@ -289,7 +289,8 @@ static struct error *report_work(struct bench *b, enum work work, json_t *rows)
 	for (unsigned mode = GB_MODE_BLOCK; mode <= GB_MODE_FULL; mode++) {
 		snprintf(name, sizeof(name), "records dropped in %s, %s", mode_names[mode],
 			 work_names[work]);
-		TRY(add_row(rows, name, dropped[mode], "records", base, 0, 0, !dropped[mode]));
+		TRY(add_row(rows, name, dropped[mode], "records", base, 0, 0,
+			    dropped[mode] <= 0));
 	}
 	return NULL;
 }

@@ -22,9 +22,13 @@ struct forms {
 	struct form items[FORMS_MAX];
 };
 
+/* Products of 64 bits keep compilers from doing several iterations at once: dearer than the two
+ * instructions that a narrower one may need around it. */
 unsigned synth_weight(const struct mcode_insn *insn)
 {
-	return 2u * mcode_op_info(insn->op)->cost + 1;
+	bool is_wide_product = insn->op == MCODE_MUL && !insn->packed &&
+			       mcode_width_bits(insn->width_code) == 64;
+	return 2u * mcode_op_info(insn->op)->cost + 1 + (is_wide_product ? 3 : 0);
 }
 
 uint64_t synth_eval(const struct mcode_insn *insn, uint64_t a, uint64_t b)

@@ -133,7 +133,7 @@ enum mcode_op_flags {
 	  "sum over the lanes of |a - b| unsigned, in 64 bits")                                \
 	X(MADD, 0x50, RRR, MCODE_CROSS | MCODE_NOT8 | MCODE_NOT32 | MCODE_COMMUTES, LANES, 3,  \
 	  "signed products of lanes 2i and 2i+1 added, in 2w-bit lanes")                       \
-	X(PERM, 0x51, RRR, MCODE_CROSS, LANES, 1,                                              \
+	X(PERM, 0x51, RRR, MCODE_CROSS, LANES, 4,                                              \
 	  "lane i = a's lane b[i] mod 64/w; 0 if b[i]'s top bit is set")                       \
 	X(LD, 0x60, LD, MCODE_WIDE, LOAD, 4,                                                   \
 	  "w bits at base + stride * k + imm of the stream")                                   \
