@@ -84,22 +84,44 @@ static void real_time(struct queue_walk *w, uint64_t runqueue)
 		guest_add_note(guest, "real-time tasks of this kernel are not known");
 }
 
+/* The list of fair tasks, sleepers with time owed included; delayed tells these. */
+static bool fair_begin(struct guest *guest, uint64_t runqueue, struct guest_list *list,
+		       struct field *delayed)
+{
+	struct field head = guest_field(guest, "rq.cfs_tasks");
+	struct field link = guest_field(guest, "task_struct.se.group_node");
+	*delayed = guest_field(guest, "task_struct.se.sched_delayed");
+	if (!head.found || !link.found)
+		return false;
+	guest_list_begin(list, guest, runqueue + head.offset, link, "runnable tasks");
+	return true;
+}
+
 static void fair(struct queue_walk *w, uint64_t runqueue)
 {
 	struct guest *guest = w->guest;
-	struct field head = guest_field(guest, "rq.cfs_tasks");
-	struct field link = guest_field(guest, "task_struct.se.group_node");
-	struct field delayed = guest_field(guest, "task_struct.se.sched_delayed");
+	struct field delayed;
 	struct guest_list list;
 	uint64_t task;
-	if (!head.found || !link.found) {
+	if (!fair_begin(guest, runqueue, &list, &delayed)) {
 		guest_add_note(guest, "fair tasks of this kernel are not known");
 		return;
 	}
-	guest_list_begin(&list, guest, runqueue + head.offset, link, "runnable tasks");
 	while (!w->ended && guest_list_next(&list, &task))
 		if (!delayed.found || !guest_load(guest, task, delayed))
 			show(w, task, (struct field){ 0 }, "fair");
+}
+
+unsigned guest_sleepers_queued(struct guest *guest, uint64_t runqueue)
+{
+	struct field delayed;
+	struct guest_list list;
+	uint64_t task;
+	unsigned n = 0;
+	if (fair_begin(guest, runqueue, &list, &delayed) && delayed.found)
+		while (guest_list_next(&list, &task))
+			n += guest_load(guest, task, delayed) != 0;
+	return n;
 }
 
 void guest_runnable_each(struct guest *guest, const struct guest_cpu *cpu,

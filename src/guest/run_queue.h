@@ -13,4 +13,8 @@ typedef bool guest_runnable_fn(void *user, uint64_t task, const char *class);
  * queue). What this kernel does not tell is noted. */
 void guest_runnable_each(struct guest *guest, const struct guest_cpu *cpu,
 			 guest_runnable_fn *visit, void *user);
+
+/* How many fair tasks of a run queue sleep but still lie in it with time owed (kernels since
+ * 6.12, EEVDF's delayed dequeue); rq.nr_running counts them. */
+unsigned guest_sleepers_queued(struct guest *guest, uint64_t runqueue);
 #endif

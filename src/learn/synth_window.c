@@ -139,10 +139,9 @@ unsigned window_list(const struct ssa *ssa, const unsigned *uses, int root, stru
 		struct window window;
 		if (!make_window(&g, uses, &window))
 			continue;
-		unsigned at = count < most ? count++ : most - 1;
-		if (at == most - 1 && count == most && ret[at].weight >= window.weight &&
-		    ret[at].n_nodes)
+		if (count == most && ret[most - 1].weight >= window.weight)
 			continue;
+		unsigned at = count < most ? count++ : most - 1;
 		for (; at > 0 && ret[at - 1].weight < window.weight; at--)
 			ret[at] = ret[at - 1];
 		ret[at] = window;
@@ -288,8 +287,7 @@ static bool read_insn(const struct window *window, const char *text, unsigned po
 		return false;
 	ret->has_imm = kind != 'r';
 	bool a_ok = rs1 < window->n_leaves || (temp && rs1 == SYNTH_TEMP);
-	bool b_ok = ret->has_imm || form == MCODE_FORM_RR || last < window->n_leaves ||
-		    (temp && last == SYNTH_TEMP);
+	bool b_ok = ret->has_imm || last < window->n_leaves || (temp && last == SYNTH_TEMP);
 	return a_ok && b_ok && !(ret->has_imm && form == MCODE_FORM_RR);
 }
 
