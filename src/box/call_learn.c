@@ -227,6 +227,14 @@ static uint64_t hex_of(const json_t *row, const char *key)
 	return text ? strtoull(text, NULL, 0) : 0;
 }
 
+/* A loop around others is learned if constants end these: such loops are short. */
+static bool may_be_learned(const json_t *loop)
+{
+	enum { NEST_BYTES = 1024 };
+	return json_is_true(json_object_get(loop, "innermost")) ||
+	       hex_of(loop, "high") - hex_of(loop, "low") <= NEST_BYTES;
+}
+
 static struct error *add_candidate(struct call_context *context, struct guest *guest,
 				   struct trace_names *names, const json_t *loop, FILE *to)
 {
@@ -234,7 +242,7 @@ static struct error *add_candidate(struct call_context *context, struct guest *g
 	char text[4 * CODE_AROUND + 1], program[128];
 	uint64_t head = hex_of(loop, "address"), cr3 = hex_of(loop, "cr3");
 	uint64_t base = head & ~0xfffull;
-	if (!json_is_true(json_object_get(loop, "innermost")) || head >> 47 || !cr3)
+	if (!may_be_learned(loop) || head >> 47 || !cr3)
 		return NULL; /* kernel code is privileged and stays with QEMU */
 	size_t have =
 		read_code(guest, target_memory(context->target), cr3, base, code, sizeof(code));
