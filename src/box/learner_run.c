@@ -57,6 +57,9 @@ struct error *learner_run(FILE *candidates, FILE *results, const char *option,
 			return error_system(errno, "cannot wait for the learner");
 		kill(child, SIGTERM); /* a signal told us to end (CALL_ENDS_EARLY) */
 	}
+	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGTERM))
+		return error_create(ERR_PEER, "learning was ended; what was learned until then "
+					      "is in the library");
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return error_create(ERR_PEER, "the learner ended badly");
 	rewind(results);

@@ -29,7 +29,8 @@ struct synth_spec {
 	unsigned weight; /* find something below this */
 };
 
-/* What an instruction weighs: twice its cost in the ISA's table, and one for being there. */
+/* What an instruction weighs: twice its cost in the ISA's table, one for being there, and more
+ * for what keeps a compiler from vectorising. */
 unsigned synth_weight(const struct mcode_insn *insn);
 uint64_t synth_eval(const struct mcode_insn *insn, uint64_t a, uint64_t b);
 uint64_t synth_run(const struct synth_program *program, const uint64_t *leaves);

@@ -10,6 +10,11 @@ static bool is_jump(const struct mcode_insn *insn)
 	return insn->op == MCODE_JMP || insn->op == MCODE_JZ || insn->op == MCODE_JNZ;
 }
 
+static bool is_store(const struct mcode_insn *insn)
+{
+	return insn->op == MCODE_ST || insn->op == MCODE_STC || insn->op == MCODE_STX;
+}
+
 /* Marks the bytes of the stream's window that plain stores write. False: something else does.
  */
 static bool note_stores(const struct mcode_kernel *kernel, uint32_t s, uint8_t *written)
@@ -22,9 +27,7 @@ static bool note_stores(const struct mcode_kernel *kernel, uint32_t s, uint8_t *
 			return false;
 		if (insn.op == MCODE_HALT)
 			break;
-		bool stores =
-			insn.op == MCODE_ST || insn.op == MCODE_STC || insn.op == MCODE_STX;
-		if (!stores || insn.rs1 != s)
+		if (!is_store(&insn) || insn.rs1 != s)
 			continue;
 		int64_t from = (int64_t)insn.imm - stream->low;
 		int64_t bytes = mcode_width_bits(insn.width_code) / 8;
@@ -76,11 +79,9 @@ bool pixel_kernel_loads_first(const struct mcode_kernel *kernel)
 		if (insn.op == MCODE_HALT)
 			break;
 		bool loads = insn.op == MCODE_LD || insn.op == MCODE_LDX;
-		bool stores =
-			insn.op == MCODE_ST || insn.op == MCODE_STC || insn.op == MCODE_STX;
 		if (loads && stored[insn.rs1])
 			return false;
-		if (stores)
+		if (is_store(&insn))
 			stored[insn.rs1] = true;
 	}
 	return true;

@@ -1,6 +1,7 @@
 """A demo guest under a QEMU with the plugin, started by hand: console, shared file, hand-made kernels. For tests of the
 plugin alone, below the command line."""
 import base64
+import contextlib
 import glob
 import gzip
 import json
@@ -282,3 +283,19 @@ def compile_program(name, bits=64, libc=False, compiler='gcc', flags=('-O1', '-s
                         '-Wl,--build-id=none', '-Wl,-z,noseparate-code', source, '-o', work + '/program'], check=True)
         with open(work + '/program', 'rb') as f:
             return f.read()
+
+
+@contextlib.contextmanager
+def learned_library(loops, program=None, prefix='loop_', cases=10000):
+    """A kernel library of functions of a program (the guest's own workload if none is given) while it lasts: the folder,
+    and what the learner said of each loop in them."""
+    with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
+        with open(work + '/program', 'wb') as f:
+            f.write(program or initrd_file('bin/workload', 'default'))
+        rows = []
+        for loop in loops:
+            text = subprocess.run([os.path.join(BUILD, 'src/learn/glassbox-learner'), '--library', work + '/kernels', '--cases',
+                                   str(cases), '--function', prefix + loop, work + '/program'],
+                                  stdout=subprocess.PIPE, check=True, text=True).stdout
+            rows += [json.loads(line) for line in text.splitlines()]
+        yield work + '/kernels', rows

@@ -17,7 +17,8 @@ import time
 
 import pytest
 
-from plugin_guest import BUILD, Guest, compile_kernel, compile_program, default_profile, initrd_file, loop_of, missing
+from plugin_guest import (BUILD, Guest, compile_kernel, compile_program, default_profile, initrd_file, learned_library, loop_of,
+                          missing)
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 GLASSBOX = os.path.join(BUILD, 'glassbox')
@@ -106,15 +107,9 @@ def ask(*args):
 
 @pytest.fixture(scope='module')
 def library():
-    with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
-        program = work + '/workload'
-        with open(program, 'wb') as f:
-            f.write(initrd_file('bin/workload', 'default'))
-        for loop in LOOPS:
-            subprocess.run([LEARNER, '--library', work + '/kernels', '--function', f'loop_{loop}', program],
-                           stdout=subprocess.DEVNULL, check=False)
-        assert len(glob.glob(work + '/kernels/*.json')) >= 8
-        yield work + '/kernels'
+    with learned_library(LOOPS) as (kernels, _):
+        assert len(glob.glob(kernels + '/*.json')) >= 8
+        yield kernels
 
 
 class Shell:

@@ -3,35 +3,24 @@ nothing changes but time."""
 import base64
 import collections
 import gzip
-import json
 import os
 import subprocess
-import tempfile
 
 import pytest
 
-from plugin_guest import BUILD, compile_program, initrd_file, missing
+from plugin_guest import compile_program, learned_library, missing
 from test_plugin_trace import GLASSBOX, ask
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
-LEARNER = os.path.join(BUILD, 'src/learn/glassbox-learner')
 LOOPS = ('xor', 'sum', 'fill')
 
 
 @pytest.fixture(scope='module')
 def library():
     """A kernel library with a few loops of the guest's own workload program."""
-    with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
-        program = work + '/workload'
-        with open(program, 'wb') as f:
-            f.write(initrd_file('bin/workload', 'default'))
-        rows = []
-        for loop in LOOPS:
-            text = subprocess.run([LEARNER, '--library', work + '/kernels', '--function', f'loop_{loop}', program],
-                                  stdout=subprocess.PIPE, check=True, text=True).stdout
-            rows += [json.loads(line) for line in text.splitlines()]
+    with learned_library(LOOPS) as (kernels, rows):
         assert sum(r['outcome'] == 'learned' for r in rows) == len(LOOPS), rows
-        yield work + '/kernels'
+        yield kernels
 
 
 @pytest.fixture(scope='module')
@@ -103,17 +92,10 @@ def test_iterations_that_need_each_other(demo, compiler):
     install(run, 'serial', program)
     before = run('/tmp/serial')
     assert before.count('=') == len(SERIAL), before
-    with tempfile.TemporaryDirectory(prefix='glassbox-test-') as work:
-        with open(work + '/serial', 'wb') as f:
-            f.write(program)
-        rows = []
-        for loop in SERIAL:
-            text = subprocess.run([LEARNER, '--library', work + '/kernels', '--cases', '1000', '--function', f'loop_{loop}',
-                                   work + '/serial'], stdout=subprocess.PIPE, check=True, text=True).stdout
-            rows += [json.loads(line) for line in text.splitlines()]
+    with learned_library(SERIAL, program, cases=1000) as (kernels, rows):
         learned = {int(r['id'][:16], 16): r['symbol'][5:] for r in rows if r['outcome'] in ('learned', 'known')}
         assert {r['symbol'][5:] for r in rows if (r['pattern'] or '').startswith('serial')} == SERIAL, rows
-        state = ask('offload', name, 'on', '--library', work + '/kernels')
+        state = ask('offload', name, 'on', '--library', kernels)
         assert not state['left_out'], state
         after = [run('/tmp/serial') for _ in range(4)]
     state = ask('offload', name)
