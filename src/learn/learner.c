@@ -76,13 +76,23 @@ static const bool limits_memory = false;
 static const bool limits_memory = true;
 #endif
 
+/* A library that ends the process flushes its streams, which would set back the position of
+ * the parent's list of candidates: it is the same open file. */
+static void leave_stdin(void)
+{
+	int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (nothing >= 0)
+		dup2(nothing, STDIN_FILENO);
+}
+
 /* The child: never returns. */
 static void work(const struct learner_params *params, int to)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	leave_stdin();
 	limit(RLIMIT_CPU, params->seconds ? params->seconds : 60);
 	if (limits_memory)
-		limit(RLIMIT_AS, (rlim_t)(params->megabytes ? params->megabytes : 2048) << 20);
+		limit(RLIMIT_AS, (rlim_t)(params->megabytes ? params->megabytes : 3072) << 20);
 	limit(RLIMIT_CORE, 0);
 	json_t *answer = NULL;
 	struct error *err = learn_and_store(params, &answer);
@@ -116,6 +126,8 @@ static const char *end_of(int status)
 {
 	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL))
 		return "its budget of time was used up";
+	if (WIFEXITED(status))
+		return "its budget of memory was used up";
 	return "the learner crashed on it";
 }
 

@@ -16,7 +16,7 @@ struct learner_params {
 	const char *symbol, *program; /* or NULL */
 	unsigned cases; /* 0: 10 000 */
 	unsigned seconds; /* processor time of the candidate; 0: 60 */
-	unsigned megabytes; /* address space; 0: 2048 */
+	unsigned megabytes; /* address space; 0: 3072, of which Unicorn reserves 1024 */
 	bool again; /* also what was refused before */
 };
 

@@ -16,7 +16,7 @@
 
 struct options {
 	const char *library, *function, *elf, *verify;
-	unsigned cases, seconds, bench;
+	unsigned cases, seconds, megabytes, bench;
 	bool again;
 };
 
@@ -24,7 +24,8 @@ enum { LINE_MAX_BYTES = 1 << 20 };
 
 static int usage(void)
 {
-	fputs("usage: glassbox-learner [--library DIR] [--cases N] [--seconds N] [--again]\n"
+	fputs("usage: glassbox-learner [--library DIR] [--cases N] [--seconds N] [--megabytes "
+	      "N] [--again]\n"
 	      "                        [--function NAME] [--verify ID] [--bench KERNELS] [ELF "
 	      "FILE]\n"
 	      "Without a file: candidates on stdin, one JSON object a line.\n",
@@ -44,6 +45,7 @@ static struct error *learn_one(const struct options *options, struct library *li
 						    .program = program,
 						    .cases = options->cases,
 						    .seconds = options->seconds,
+						    .megabytes = options->megabytes,
 						    .again = options->again },
 			  &row));
 	if (!strcmp(json_string_value(json_object_get(row, "outcome")), "mismatch"))
@@ -183,6 +185,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
 	static const struct option longs[] = { { "library", required_argument, NULL, 'l' },
 					       { "cases", required_argument, NULL, 'c' },
 					       { "seconds", required_argument, NULL, 's' },
+					       { "megabytes", required_argument, NULL, 'm' },
 					       { "function", required_argument, NULL, 'f' },
 					       { "again", no_argument, NULL, 'a' },
 					       { "verify", required_argument, NULL, 'v' },
@@ -199,6 +202,9 @@ static bool parse_options(int argc, char **argv, struct options *options)
 			break;
 		case 's':
 			options->seconds = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'm':
+			options->megabytes = (unsigned)strtoul(optarg, NULL, 10);
 			break;
 		case 'f':
 			options->function = optarg;
