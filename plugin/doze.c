@@ -8,8 +8,9 @@
  *         <------------------------------------------------
  *            interrupts keep finding a vCPU in a known loop
  *
- * Each change drops all translations, so neither is done lightly: a time awake that came to
- * nothing makes the next one harder to get.
+ * Each change drops all translations, so neither is done lightly. Offload begins asleep. It is
+ * a kernel that wakes it, and one that saved little in a time awake must be seen many times as
+ * often before it may do so again: what is learned so outlives a switching off and on.
  *
  * The look: an interrupt tells where it cut in, which under TCG is the start of a block. A few
  * bytes of code there are searched for in all known loops, then the whole loop is compared.
@@ -27,7 +28,7 @@ enum {
 	NEEDLE = 4, /* bytes of code at the place */
 	HIT = 16, /* looks that one hit lasts */
 	LEAST_HITS = 2,
-	MOST_HITS = 64,
+	MOST_HITS = 4096, /* 16 s without a break, at 250 interrupts a second */
 	LISTENING_COST = 12, /* one part in so many of QEMU's own time */
 	WINDOWS = 2,
 	GOOD_NS = 100 * 1000 * 1000, /* saved in a time awake that was worth it */
@@ -36,12 +37,12 @@ static const uint64_t WINDOW_NS = 400 * 1000 * 1000;
 static const uint64_t CR3_ADDRESS = 0x000ffffffffff000ull;
 
 static bool wanted; /* atomic: to sleep */
-static unsigned score, hits_needed = LEAST_HITS; /* atomic */
+static uint32_t looks; /* atomic */
 
 /* The helper's account of the time awake. */
 static struct {
 	uint64_t vcpu_ns, kernel_ns;
-	int64_t saved_ns, woke_saved_ns;
+	int64_t saved_ns;
 	unsigned idle_windows;
 } account;
 
@@ -50,13 +51,16 @@ bool doze_pending(void)
 	return __atomic_load_n(&wanted, __ATOMIC_RELAXED) != plugin.asleep;
 }
 
+static int64_t saved_by(const struct loaded *l)
+{
+	return l->used ? __atomic_load_n(&l->shared->saved_ns, __ATOMIC_RELAXED) : 0;
+}
+
 static int64_t saved_by_all(void)
 {
 	int64_t sum = 0;
-	const struct gb_kernel *slots =
-		(const void *)(plugin.file + plugin.control->kernels.offset);
 	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++)
-		sum += __atomic_load_n(&slots[i].saved_ns, __ATOMIC_RELAXED);
+		sum += saved_by(&kernels_loaded[i]);
 	return sum;
 }
 
@@ -67,12 +71,35 @@ static void begin_window(void)
 	account.saved_ns = saved_by_all();
 }
 
+static uint32_t hits_needed(const struct loaded *l)
+{
+	uint32_t needs = __atomic_load_n(&l->wake.needs, __ATOMIC_RELAXED);
+	return needs ? needs : LEAST_HITS;
+}
+
+static bool may_wake(const struct loaded *l)
+{
+	return __atomic_load_n(&l->wake.score, __ATOMIC_RELAXED) > HIT * (hits_needed(l) - 1);
+}
+
+/* How often a kernel must be seen next time, from what it saved in this time awake. Little is
+ * not worth the two changes, nothing at all will hardly be more the next time. */
+static void settle(struct loaded *l)
+{
+	int64_t saved = saved_by(l) - l->wake.saved_ns;
+	uint32_t hits = hits_needed(l);
+	if (saved > GOOD_NS)
+		hits = LEAST_HITS;
+	else if (may_wake(l))
+		hits *= saved > GOOD_NS / 8 ? 2 : 16;
+	__atomic_store_n(&l->wake.needs, hits < MOST_HITS ? hits : MOST_HITS, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->wake.score, 0, __ATOMIC_RELAXED);
+}
+
 static void fall_asleep(void)
 {
-	bool was_good = account.saved_ns - account.woke_saved_ns > GOOD_NS;
-	unsigned hits = was_good ? LEAST_HITS : hits_needed * 2;
-	__atomic_store_n(&hits_needed, hits < MOST_HITS ? hits : MOST_HITS, __ATOMIC_RELAXED);
-	__atomic_store_n(&score, 0, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++)
+		settle(&kernels_loaded[i]);
 	__atomic_store_n(&wanted, true, __ATOMIC_RELEASE);
 }
 
@@ -121,49 +148,61 @@ static bool is_in(const struct loaded *l, struct walk_space *space, uint64_t gva
 	return false;
 }
 
-static bool in_known_loop(struct vcpu *v, uint64_t gva)
+/* Each look that is no hit takes back a part of one. */
+static void hit(struct loaded *l, uint32_t look)
+{
+	uint32_t since = look - l->wake.look, before = l->wake.score;
+	uint32_t left = before > since ? before - since : 0;
+	l->wake.look = look;
+	__atomic_store_n(&l->wake.score, left + HIT, __ATOMIC_RELAXED);
+	if (may_wake(l))
+		__atomic_store_n(&wanted, false, __ATOMIC_RELEASE);
+}
+
+static bool can_run(const struct loaded *l, const struct walk_space *space)
+{
+	return l->used && !__atomic_load_n(&l->cost.lost, __ATOMIC_RELAXED) &&
+	       (!l->k.cr3 || l->k.cr3 == space->root);
+}
+
+/* All kernels whose loops lie there: of two nested ones either may be of use. */
+void doze_look(struct vcpu *v, uint64_t gva)
 {
 	struct walk_space space = { 0 };
 	uint8_t needle[NEEDLE];
-	space.root = registers_read(v, v->cr3_reg) & CR3_ADDRESS;
-	space.levels = registers_read(v, v->cr4_reg) & WALK_CR4_LA57 ? 5 : 4;
-	space.user = !(gva >> 63);
-	if (!walk_read(&space, gva, needle, NEEDLE))
-		return false;
-	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++) {
-		const struct loaded *l = &kernels_loaded[i];
-		bool fits = l->used && !__atomic_load_n(&l->cost.lost, __ATOMIC_RELAXED) &&
-			    (!l->k.cr3 || l->k.cr3 == space.root);
-		if (fits && is_in(l, &space, gva, needle))
-			return true;
-	}
-	return false;
-}
-
-void doze_look(struct vcpu *v, uint64_t gva)
-{
 	uint64_t now = plugin_now_ns();
 	if (now - v->looked_ns < LOOK_EVERY_NS)
 		return;
 	v->looked_ns = now;
-	unsigned before = __atomic_load_n(&score, __ATOMIC_RELAXED);
-	unsigned after = in_known_loop(v, gva) ? before + HIT : before ? before - 1 : 0;
-	__atomic_store_n(&score, after, __ATOMIC_RELAXED);
-	if (after > HIT * (__atomic_load_n(&hits_needed, __ATOMIC_RELAXED) - 1))
-		__atomic_store_n(&wanted, false, __ATOMIC_RELEASE);
+	uint32_t look = __atomic_add_fetch(&looks, 1, __ATOMIC_RELAXED);
+	space.root = registers_read(v, v->cr3_reg) & CR3_ADDRESS;
+	space.levels = registers_read(v, v->cr4_reg) & WALK_CR4_LA57 ? 5 : 4;
+	space.user = !(gva >> 63);
+	if (!walk_read(&space, gva, needle, NEEDLE))
+		return;
+	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++) {
+		struct loaded *l = &kernels_loaded[i];
+		if (can_run(l, &space) && is_in(l, &space, gva, needle))
+			hit(l, look);
+	}
+}
+
+static void wake(void)
+{
+	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++)
+		kernels_loaded[i].wake.saved_ns = saved_by(&kernels_loaded[i]);
 }
 
 void doze_changed(bool new_request)
 {
-	if (new_request) {
-		hits_needed = LEAST_HITS;
-		score = 0;
-		__atomic_store_n(&wanted, false, __ATOMIC_RELEASE);
-	}
+	const struct gb_request *r = &plugin.active;
+	bool may_doze = r->offload == GB_OFFLOAD_AUTO && r->mode == GB_MODE_OFF;
+	if (new_request)
+		__atomic_store_n(&wanted, may_doze, __ATOMIC_RELEASE);
 	bool asleep = __atomic_load_n(&wanted, __ATOMIC_ACQUIRE);
 	if (plugin.asleep && !asleep)
-		account.woke_saved_ns = saved_by_all();
-	if (plugin.asleep != asleep)
+		wake();
+	if (!new_request && plugin.asleep != asleep)
 		plugin.control->naps += asleep;
 	plugin.asleep = asleep;
 	plugin.control->asleep = asleep;

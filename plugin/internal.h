@@ -177,11 +177,19 @@ struct cost {
 	uint32_t lost; /* retired: never entered again */
 };
 
+/* doze.c: what it takes for a kernel to wake offload. Relaxed: a lost update is one look. */
+struct wake {
+	uint32_t needs; /* hits; 0: the least */
+	uint32_t score, look; /* as of its last hit, and the number of that look */
+	int64_t saved_ns; /* by the kernel, when offload woke last */
+};
+
 /* kernels.c: native kernels in use. */
 struct loaded {
 	struct gb_kernel k; /* our copy; its statistics are not used */
 	struct gb_kernel *shared; /* where statistics go */
 	struct cost cost;
+	struct wake wake;
 	bool used;
 	uint8_t *image;
 	uint64_t image_bytes;

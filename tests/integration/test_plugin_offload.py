@@ -243,12 +243,13 @@ def wait_for(condition, seconds=60):
 
 
 def test_offload_sleeps_while_it_is_of_no_use(guest, xor):
-    """Without work for kernels QEMU's code is left alone; a known loop wakes it, and its results stay the same."""
+    """It begins asleep: QEMU's code is left alone. A known loop wakes it, and its results stay the same."""
     c = guest.control
     off = guest.workload('xor', 1 << 20, 1500)
     put(guest, xor)
     c.request(offload=DOZING)
     naps = c.naps
+    assert c.asleep
     assert guest.workload('xor', 1 << 20, 1500)[0] == off[0] and c.kernel(0)['heads'] > 0
     guest.send('while :; do gzip -c /bin/busybox >/dev/null; done & echo')
     wait_for(lambda: c.asleep)
@@ -258,6 +259,25 @@ def test_offload_sleeps_while_it_is_of_no_use(guest, xor):
     guest.send('kill $!; wait')
     assert guest.workload('xor', 1 << 20, 1500)[0] == off[0]
     assert not c.asleep and c.kernel(0)['iterations'] > before['iterations'] + 700 * (1 << 18)
+    clear(guest)
+
+
+def test_a_kernel_of_no_use_hardly_ever_wakes_it(guest, xor):
+    """A loop that is known but never worth a call; what is learned of it outlives a switching off and on."""
+    c = guest.control
+    put(guest, xor, least=1 << 31)
+    c.request(offload=DOZING)
+    naps = c.naps
+    for _ in range(4):
+        guest.workload('xor', 1 << 20, 1500)
+    wait_for(lambda: c.asleep)
+    naps, before = c.naps - naps, c.kernel(0)
+    assert 1 <= naps <= 4 and before['iterations'] == 0
+    c.request(offload=0)
+    c.request(offload=DOZING)
+    naps = c.naps
+    guest.workload('xor', 1 << 20, 500)
+    assert c.asleep and c.naps == naps and c.kernel(0)['entries'] == before['entries']
     clear(guest)
 
 
