@@ -8,9 +8,10 @@
  *         <------------------------------------------------
  *            interrupts keep finding a vCPU in a known loop
  *
- * Each change drops all translations, so neither is done lightly. Offload begins asleep. It is
- * a kernel that wakes it, and one that saved little in a time awake must be seen many times as
- * often before it may do so again: what is learned so outlives a switching off and on.
+ * Each change drops all translations, so neither is done lightly. Offload begins awake, for a
+ * short time, where there are kernels that have not been tried; else asleep. It is a kernel
+ * that wakes it, and one that saved little in a time awake must be seen many times as often
+ * before it may do so again: what is learned so outlives a switching off and on.
  *
  * The look: an interrupt tells where it cut in, which under TCG is the start of a block. A few
  * bytes of code there are searched for in all known loops, then the whole loop is compared.
@@ -33,11 +34,12 @@ enum {
 	WINDOWS = 2,
 	GOOD_NS = 100 * 1000 * 1000, /* saved in a time awake that was worth it */
 };
-static const uint64_t WINDOW_NS = 400 * 1000 * 1000;
+static const uint64_t FIRST_WINDOW_NS = 100 * 1000 * 1000, WINDOW_NS = 400 * 1000 * 1000;
 static const uint64_t CR3_ADDRESS = 0x000ffffffffff000ull;
 
 static bool wanted; /* atomic: to sleep */
 static uint32_t looks; /* atomic */
+static uint64_t window_ns = WINDOW_NS; /* atomic: of this time awake */
 
 /* The helper's account of the time awake. */
 static struct {
@@ -94,6 +96,7 @@ static void settle(struct loaded *l)
 		hits *= saved > GOOD_NS / 8 ? 2 : 16;
 	__atomic_store_n(&l->wake.needs, hits < MOST_HITS ? hits : MOST_HITS, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->wake.score, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->wake.tried, l->used, __ATOMIC_RELAXED);
 }
 
 static void fall_asleep(void)
@@ -113,7 +116,7 @@ void doze_weigh(void)
 		return;
 	}
 	uint64_t vcpu_ns = plugin.control->vcpu_ns - account.vcpu_ns;
-	if (vcpu_ns < WINDOW_NS)
+	if (vcpu_ns < __atomic_load_n(&window_ns, __ATOMIC_RELAXED))
 		return;
 	uint64_t kernel_ns = __atomic_load_n(&plugin.control->kernel_ns, __ATOMIC_RELAXED) -
 			     account.kernel_ns;
@@ -187,8 +190,17 @@ void doze_look(struct vcpu *v, uint64_t gva)
 	}
 }
 
-static void wake(void)
+static bool all_tried(void)
 {
+	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++)
+		if (kernels_loaded[i].used && !kernels_loaded[i].wake.tried)
+			return false;
+	return true;
+}
+
+static void begin_awake(uint64_t ns)
+{
+	__atomic_store_n(&window_ns, ns, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++)
 		kernels_loaded[i].wake.saved_ns = saved_by(&kernels_loaded[i]);
 }
@@ -198,10 +210,10 @@ void doze_changed(bool new_request)
 	const struct gb_request *r = &plugin.active;
 	bool may_doze = r->offload == GB_OFFLOAD_AUTO && r->mode == GB_MODE_OFF;
 	if (new_request)
-		__atomic_store_n(&wanted, may_doze, __ATOMIC_RELEASE);
+		__atomic_store_n(&wanted, may_doze && all_tried(), __ATOMIC_RELEASE);
 	bool asleep = __atomic_load_n(&wanted, __ATOMIC_ACQUIRE);
-	if (plugin.asleep && !asleep)
-		wake();
+	if (!asleep && (new_request || plugin.asleep))
+		begin_awake(new_request ? FIRST_WINDOW_NS : WINDOW_NS);
 	if (!new_request && plugin.asleep != asleep)
 		plugin.control->naps += asleep;
 	plugin.asleep = asleep;

@@ -14,6 +14,6 @@ void doze_weigh(void);
  * vCPU's thread, in a callback that may read registers. */
 void doze_look(struct vcpu *v, uint64_t gva);
 
-/* Takes over what is wanted; a new request begins asleep. All vCPUs stand still. */
+/* Takes over what is wanted. All vCPUs stand still. */
 void doze_changed(bool new_request);
 #endif

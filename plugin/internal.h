@@ -182,6 +182,7 @@ struct wake {
 	uint32_t needs; /* hits; 0: the least */
 	uint32_t score, look; /* as of its last hit, and the number of that look */
 	int64_t saved_ns; /* by the kernel, when offload woke last */
+	bool tried; /* it has been through a time awake */
 };
 
 /* kernels.c: native kernels in use. */

@@ -114,7 +114,7 @@ def test_offload_needs_the_plugin():
 
 
 # The Pixel CPU service, on the software device: slow, but the same path as a GPU's.
-PIXEL = ('--gpu', 'any', '--tier', 'gpu')
+PIXEL = ('--gpu', 'any', '--tier', 'gpu', '--listen', 'always')
 
 
 def wait_state(name, wanted, seconds=30):
