@@ -84,26 +84,40 @@ static bool may_wake(const struct loaded *l)
 	return __atomic_load_n(&l->wake.score, __ATOMIC_RELAXED) > HIT * (hits_needed(l) - 1);
 }
 
-/* How often a kernel must be seen next time, from what it saved in this time awake. Little is
- * not worth the two changes, nothing at all will hardly be more the next time. */
-static void settle(struct loaded *l)
+static void need(struct loaded *l, uint32_t hits)
+{
+	__atomic_store_n(&l->wake.needs, hits < MOST_HITS ? hits : MOST_HITS, __ATOMIC_RELAXED);
+}
+
+/* A kernel that wakes offload must be seen far more often the next time... */
+static void charge(struct loaded *l)
+{
+	l->wake.saved_ns = saved_by(l);
+	l->wake.needed = hits_needed(l);
+	if (may_wake(l))
+		need(l, l->wake.needed * 16);
+	__atomic_store_n(&l->wake.score, 0, __ATOMIC_RELAXED);
+}
+
+/* ...unless it proves to be worth the two changes. */
+static void refund(struct loaded *l)
 {
 	int64_t saved = saved_by(l) - l->wake.saved_ns;
-	uint32_t hits = hits_needed(l);
 	if (saved > GOOD_NS)
-		hits = LEAST_HITS;
-	else if (may_wake(l))
-		hits *= saved > GOOD_NS / 8 ? 2 : 16;
-	__atomic_store_n(&l->wake.needs, hits < MOST_HITS ? hits : MOST_HITS, __ATOMIC_RELAXED);
-	__atomic_store_n(&l->wake.score, 0, __ATOMIC_RELAXED);
+		need(l, LEAST_HITS);
+	else if (saved > GOOD_NS / 8 && hits_needed(l) > l->wake.needed * 2)
+		need(l, l->wake.needed * 2);
+}
+
+static void note_tried(struct loaded *l)
+{
 	__atomic_store_n(&l->wake.tried, l->used, __ATOMIC_RELAXED);
 }
 
-static void fall_asleep(void)
+static void for_each(void (*what)(struct loaded *))
 {
 	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++)
-		settle(&kernels_loaded[i]);
-	__atomic_store_n(&wanted, true, __ATOMIC_RELEASE);
+		what(&kernels_loaded[i]);
 }
 
 /* vcpu_ns and kernel_ns only grow; a mode that records or counts wants listening anyway. */
@@ -125,8 +139,10 @@ void doze_weigh(void)
 	bool idle = saved < (int64_t)(qemu_ns / LISTENING_COST);
 	account.idle_windows = idle ? account.idle_windows + 1 : 0;
 	begin_window();
+	for_each(refund);
+	for_each(note_tried);
 	if (account.idle_windows >= WINDOWS)
-		fall_asleep();
+		__atomic_store_n(&wanted, true, __ATOMIC_RELEASE);
 }
 
 static const uint8_t *find_bytes(const struct loaded *l, const uint8_t *needle, unsigned from)
@@ -198,22 +214,20 @@ static bool all_tried(void)
 	return true;
 }
 
-static void begin_awake(uint64_t ns)
-{
-	__atomic_store_n(&window_ns, ns, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < GB_KERNEL_SLOTS; i++)
-		kernels_loaded[i].wake.saved_ns = saved_by(&kernels_loaded[i]);
-}
-
 void doze_changed(bool new_request)
 {
 	const struct gb_request *r = &plugin.active;
 	bool may_doze = r->offload == GB_OFFLOAD_AUTO && r->mode == GB_MODE_OFF;
+	if (new_request && !plugin.asleep)
+		for_each(refund);
 	if (new_request)
 		__atomic_store_n(&wanted, may_doze && all_tried(), __ATOMIC_RELEASE);
 	bool asleep = __atomic_load_n(&wanted, __ATOMIC_ACQUIRE);
-	if (!asleep && (new_request || plugin.asleep))
-		begin_awake(new_request ? FIRST_WINDOW_NS : WINDOW_NS);
+	if (!asleep && (new_request || plugin.asleep)) {
+		for_each(charge);
+		__atomic_store_n(&window_ns, new_request ? FIRST_WINDOW_NS : WINDOW_NS,
+				 __ATOMIC_RELAXED);
+	}
 	if (!new_request && plugin.asleep != asleep)
 		plugin.control->naps += asleep;
 	plugin.asleep = asleep;

@@ -179,7 +179,7 @@ struct cost {
 
 /* doze.c: what it takes for a kernel to wake offload. Relaxed: a lost update is one look. */
 struct wake {
-	uint32_t needs; /* hits; 0: the least */
+	uint32_t needs, needed; /* hits, 0: the least; and what it was before it woke it */
 	uint32_t score, look; /* as of its last hit, and the number of that look */
 	int64_t saved_ns; /* by the kernel, when offload woke last */
 	bool tried; /* it has been through a time awake */

@@ -154,6 +154,8 @@ static void on_discon(QEMU_DISCON_ARGS)
 		return;
 	if (plugin.translating)
 		note_fault(v, from);
+	if (plugin.translating && !must_listen())
+		wash_out();
 #if GB_API >= 7
 	if (plugin.asleep)
 		doze_look(v, from);

@@ -68,7 +68,7 @@ def test_learned_kernels_change_nothing_but_time(demo, library):
     name, run = demo
     before = {size: checksums(run, size, 3) for size in (320, 12352, 131072)}
     assert len(before[320]) >= 16
-    state = ask('offload', name, 'on', '--library', library)
+    state = ask('offload', name, 'on', '--library', library, '--listen', 'always')
     assert state['offload'] == 'on' and len(state['kernels']) == len(LOOPS) and not state['left_out']
     after = {size: checksums(run, size, 3) for size in before}
     state = ask('offload', name)
@@ -95,7 +95,7 @@ def test_iterations_that_need_each_other(demo, compiler):
     with learned_library(SERIAL, program, cases=1000) as (kernels, rows):
         learned = {int(r['id'][:16], 16): r['symbol'][5:] for r in rows if r['outcome'] in ('learned', 'known')}
         assert {r['symbol'][5:] for r in rows if (r['pattern'] or '').startswith('serial')} == SERIAL, rows
-        state = ask('offload', name, 'on', '--library', kernels)
+        state = ask('offload', name, 'on', '--library', kernels, '--listen', 'always')
         assert not state['left_out'], state
         after = [run('/tmp/serial') for _ in range(4)]
     state = ask('offload', name)
