@@ -12,6 +12,7 @@
 #include "box/call_offload.h"
 #include "box/calls.h"
 #include "box/guest_call.h"
+#include "box/offload_guard.h"
 #include "box/target.h"
 #include "learn/library.h"
 #include "offload/from_library.h"
@@ -98,7 +99,7 @@ static struct error *use_gpu(struct call_context *context)
 }
 
 static struct error *switch_on(struct call_context *context, struct trace_source *source,
-			       json_t **left_out_ret)
+			       json_t **left_out_ret, bool *can_migrate_ret)
 {
 	AUTO(own_library) struct library *library = NULL;
 	size_t n;
@@ -110,10 +111,12 @@ static struct error *switch_on(struct call_context *context, struct trace_source
 	const char *tier = call_string(context, "tier"),
 		   *listen = call_string(context, "listen");
 	bool always = listen && !strcmp(listen, "always");
-	TRY(offload_switch(source, always ? GB_OFFLOAD_ON : GB_OFFLOAD_AUTO,
-			   !tier || !strcmp(tier, "auto") ? GB_TIER_NONE
-			   : !strcmp(tier, "gpu")	  ? GB_TIER_GPU
-							  : GB_TIER_NATIVE));
+	TRY(offload_guarded(target_vm(context->target), source,
+			    always ? GB_OFFLOAD_ON : GB_OFFLOAD_AUTO,
+			    !tier || !strcmp(tier, "auto") ? GB_TIER_NONE
+			    : !strcmp(tier, "gpu")	   ? GB_TIER_GPU
+							   : GB_TIER_NATIVE,
+			    can_migrate_ret));
 	return use_gpu(context);
 }
 
@@ -148,20 +151,33 @@ static struct error *run_hybrid(struct call_context *context, json_t **ret)
 	return hybrid_report(context->target, ret);
 }
 
+static json_t *migration_word(const char *state, bool can_migrate)
+{
+	if (!can_migrate)
+		return json_string("refused");
+	return json_string(strcmp(state, "on") ? "possible"
+					       : "this QEMU cannot refuse it: switch offload "
+						 "off before you migrate the VM");
+}
+
 static struct error *run_offload(struct call_context *context, json_t **ret)
 {
 	AUTO(own_trace_source) struct trace_source *source = NULL;
 	AUTO(own_json) json_t *left_out = json_array(), *document = NULL;
 	const char *wanted = call_string(context, "state");
+	bool can_migrate;
 	TRY(open_source(context->target, &source));
 	if (wanted && !strcmp(wanted, "on")) {
 		json_decref(TAKE(left_out));
-		TRY(switch_on(context, source, &left_out));
+		TRY(switch_on(context, source, &left_out, &can_migrate));
 	}
 	if (wanted && !strcmp(wanted, "off"))
-		TRY(offload_switch(source, GB_OFFLOAD_OFF, GB_TIER_NONE));
+		TRY(offload_guarded(target_vm(context->target), source, GB_OFFLOAD_OFF,
+				    GB_TIER_NONE, &can_migrate));
 	TRY(report(context->target, source, &document));
 	json_object_set(document, "left_out", left_out);
+	if (wanted)
+		json_object_set_new(document, "migration", migration_word(wanted, can_migrate));
 	*ret = TAKE(document);
 	return NULL;
 }
@@ -190,9 +206,11 @@ const struct call call_offload = {
 		"`on` compiles every kernel of the library for this machine and lets the VM's "
 		"QEMU run\nthem wherever their loop occurs and their guard holds; everything "
 		"else "
-		"stays as it\nis. `off` at any time. Without a word: what the kernels did. "
-		"Needs "
-		"a VM started with\n--learn and QEMU 11.1.",
+		"stays as it\nis. `off` at any time. While it is on, QEMU refuses to migrate "
+		"the "
+		"VM. Without a word:\nwhat the kernels did. Needs a VM started with --learn "
+		"and "
+		"QEMU 11.1.",
 	.examples = "  glassbox offload demo on\n  glassbox offload demo --json\n"
 		    "  glassbox offload demo off",
 	.flags = CALL_TARGET | CALL_LIVE_ONLY | CALL_CHANGES | CALL_SLOW,

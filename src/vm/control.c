@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "vm/internal.h"
+#include "vm/migration.h"
 #include "vm/proc.h"
 #include "vm/qmp.h"
 #include "vm/state.h"
@@ -54,9 +55,17 @@ struct error *vm_pause(struct vm *vm)
 	return wait_for_state(vm, "paused");
 }
 
+struct error *vm_continue(struct vm *vm, struct qmp *qmp)
+{
+	TRY(migration_check(vm, qmp));
+	return qmp_command(qmp, "cont", NULL, QMP_TIMEOUT_MS, NULL);
+}
+
 struct error *vm_resume(struct vm *vm)
 {
-	TRY(simple_command(vm, "cont"));
+	AUTO(own_qmp) struct qmp *qmp = NULL;
+	TRY(vm_qmp(vm, &qmp));
+	TRY(error_wrap(vm_continue(vm, qmp), "VM %s", vm->name));
 	return wait_for_state(vm, "running");
 }
 

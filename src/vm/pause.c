@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "plugin/control.h"
 #include "vm/freeze.h"
+#include "vm/migration.h"
 #include "vm/plugin_state.h"
 #include "vm/proc.h"
 #include "vm/qmp.h"
@@ -85,8 +86,7 @@ static struct error *by_monitor(struct vm *vm, struct pause *pause, struct pause
 	uint64_t stopped = clock_now_ns();
 	struct error *err = call_user(pause);
 	uint64_t done = clock_now_ns();
-	struct error *resume =
-		runs ? qmp_command(qmp, "cont", NULL, QMP_TIMEOUT_MS, NULL) : NULL;
+	struct error *resume = runs ? vm_continue(vm, qmp) : migration_check(vm, qmp);
 	if (runs) {
 		times.stop_ns = stopped - start;
 		times.held_ns = done - stopped;

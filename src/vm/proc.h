@@ -25,5 +25,9 @@ bool proc_wait_gone(pid_t pid, uint64_t start_time, int timeout_ms);
 /* Sends a signal if pid still is that process. */
 void proc_signal(pid_t pid, uint64_t start_time, int number);
 
+/* A second descriptor of the same open file with another access mode, as QEMU's fdsets want it;
+ * or -1 with errno. */
+int proc_reopen(int fd, int flags);
+
 uint64_t clock_now_ns(void); /* CLOCK_MONOTONIC */
 #endif

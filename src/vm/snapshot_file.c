@@ -15,6 +15,7 @@
 #include "base/out_file.h"
 #include "base/phys_mem.h"
 #include "vm/mapping.h"
+#include "vm/migration.h"
 #include "vm/proc.h"
 #include "vm/qmp.h"
 #include "vm/spec_json.h"
@@ -36,18 +37,11 @@ struct snapshot_file {
 	const char **lists;
 };
 
-/* A second descriptor of the same open file with another access mode, as QEMU's fdsets want. */
-static int reopen(int fd, int flags)
-{
-	char path[64];
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, flags | O_CLOEXEC);
-}
-
-static struct error *share_memory_only(struct qmp *qmp)
+/* Whether memory in files is left out of what is migrated. */
+static struct error *leave_files_out(struct qmp *qmp, bool on)
 {
 	return qmp_commandf(qmp, NULL, "migrate-set-capabilities", "{s:[{s:s, s:b}]}",
-			    "capabilities", "capability", "x-ignore-shared", "state", 1);
+			    "capabilities", "capability", "x-ignore-shared", "state", (int)on);
 }
 
 static struct error *await_migration(struct qmp *qmp)
@@ -76,7 +70,6 @@ static struct error *migrate_over(struct qmp *qmp, const char *command, int fd)
 {
 	char uri[64];
 	int64_t set = 0;
-	TRY(share_memory_only(qmp));
 	TRY(qmp_add_fd(qmp, fd, &set));
 	snprintf(uri, sizeof(uri), "file:/dev/fdset/%lld", (long long)set);
 	struct error *err = qmp_commandf(qmp, NULL, command, "{s:s}", "uri", uri);
@@ -91,9 +84,20 @@ static struct error *migrate_over(struct qmp *qmp, const char *command, int fd)
 	return err;
 }
 
+/* The same without memory that lies in files. A later migration, by whomever, has it again. */
+static struct error *migrate_devices(struct qmp *qmp, const char *command, int fd)
+{
+	TRY(leave_files_out(qmp, true));
+	struct error *err = migrate_over(qmp, command, fd), *back = leave_files_out(qmp, false);
+	if (!err)
+		return back;
+	error_destroy(back);
+	return err;
+}
+
 struct error *snapshot_load_state(struct qmp *qmp, int state_fd)
 {
-	return migrate_over(qmp, "migrate-incoming", state_fd);
+	return migrate_devices(qmp, "migrate-incoming", state_fd);
 }
 
 /* ---- saving ---- */
@@ -147,14 +151,17 @@ static struct error *find_gaps(struct save *save)
 	return add_gap(save, at, save->ram_bytes);
 }
 
-/* With the guest stopped: device state, and the RAM that guest addresses do not reach. */
+/* With the guest stopped, and so migration harmless; who stopped it sees to it that offload's
+ * refusal is there again before it goes on (vm/pause.c). Device state, and the RAM that guest
+ * addresses do not reach. */
 static struct error *save_devices(void *user, struct qmp *qmp)
 {
 	struct save *save = user;
-	AUTO(own_fd) int fd = reopen(save->state_fd, O_WRONLY);
+	AUTO(own_fd) int fd = proc_reopen(save->state_fd, O_WRONLY);
 	if (fd < 0)
 		return error_system(errno, "cannot open a buffer for the device state");
-	TRY(migrate_over(qmp, "migrate", fd));
+	TRY(migration_allow(qmp, NULL));
+	TRY(migrate_devices(qmp, "migrate", fd));
 	for (size_t i = 0; i < save->gaps.count; i++) {
 		struct gap *gap = &save->gaps.items[i];
 		if (pread(mapping_fd(save->ram), gap->bytes, gap->size_bytes,
@@ -364,6 +371,6 @@ struct error *snapshot_file_state(const struct snapshot_file *file, int *fd_ret)
 	if (fd < 0 ||
 	    write(fd, bytes, file->header.state_bytes) != (ssize_t)file->header.state_bytes)
 		return error_system(errno, "cannot make a buffer for the device state");
-	*fd_ret = reopen(fd, O_RDONLY);
+	*fd_ret = proc_reopen(fd, O_RDONLY);
 	return *fd_ret < 0 ? error_system(errno, "cannot reopen the device state") : NULL;
 }

@@ -48,6 +48,9 @@ struct error *vm_resume(struct vm *vm);
 struct error *vm_reset(struct vm *vm);
 struct error *vm_stop(struct vm *vm, int grace_ms, const char **how_ret);
 
+/* vm_resume over a monitor that is held, without waiting for the new state. */
+struct error *vm_continue(struct vm *vm, struct qmp *qmp);
+
 /* Opens the VM's screen for one more viewer: *fd_ret is a connected stream that speaks RFB
  * (VNC) without a password. Caller owns it. ERR_UNSUPPORTED for a VM without a screen. */
 struct error *vm_screen(struct vm *vm, int *fd_ret);
