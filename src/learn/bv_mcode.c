@@ -1,6 +1,9 @@
 #include "learn/bv_mcode.h"
 
+#include <string.h>
+
 #include "base/error.h"
+#include "base/vec.h"
 
 void bv_mcode_init(struct bv_mcode *m, Z3_context z, const struct mcode_kernel *kernel)
 {
@@ -79,6 +82,21 @@ static Z3_ast swap_bytes(Z3_context z, Z3_ast a)
 	return result;
 }
 
+/* a = 0, without the detour where a is a condition in bits. */
+static Z3_ast is_zero(Z3_context z, Z3_ast a)
+{
+	uint64_t yes, no;
+	Z3_app app = Z3_to_app(z, a);
+	while (Z3_get_decl_kind(z, Z3_get_app_decl(z, app)) == Z3_OP_ZERO_EXT)
+		app = Z3_to_app(z, Z3_get_app_arg(z, app, 0));
+	if (Z3_get_decl_kind(z, Z3_get_app_decl(z, app)) != Z3_OP_ITE ||
+	    !bv_is_value(z, Z3_get_app_arg(z, app, 1), &yes) ||
+	    !bv_is_value(z, Z3_get_app_arg(z, app, 2), &no) || !yes == !no)
+		return Z3_mk_eq(z, a, bv_const(z, bv_width(z, a), 0));
+	Z3_ast condition = Z3_get_app_arg(z, app, 0);
+	return yes ? Z3_mk_not(z, condition) : condition;
+}
+
 /* One lane, or the whole operand cut to the width: terms of `bits` bits. d: rd before. */
 static Z3_ast scalar(Z3_context z, uint8_t op, Z3_ast a, Z3_ast b, Z3_ast d)
 {
@@ -102,7 +120,7 @@ static Z3_ast scalar(Z3_context z, uint8_t op, Z3_ast a, Z3_ast b, Z3_ast d)
 		return Z3_mk_ite(z, Z3_mk_bvslt(z, a, bv_const(z, bits, 0)),
 				 Z3_mk_bvsub(z, bv_const(z, bits, 0), a), a);
 	case MCODE_CMOV:
-		return Z3_mk_ite(z, Z3_mk_eq(z, a, bv_const(z, bits, 0)), d, b);
+		return Z3_mk_ite(z, is_zero(z, a), d, b);
 	case MCODE_DIVS:
 		return Z3_mk_bvsdiv(z, a, b);
 	case MCODE_REMS:
@@ -218,6 +236,13 @@ Z3_ast bv_mcode_value(Z3_context z, const struct mcode_insn *insn, Z3_ast a, Z3_
 	return out ? bv_resize(z, out, 64) : NULL;
 }
 
+/* Both hold; NULL is what always does. */
+static Z3_ast both(Z3_context z, Z3_ast a, Z3_ast b)
+{
+	Z3_ast args[2] = { a, b };
+	return !a ? b : !b ? a : Z3_mk_and(z, 2, args);
+}
+
 static struct error *memory(struct bv_mcode *m, const struct mcode_insn *insn)
 {
 	unsigned bits = mcode_width_bits(insn->width_code);
@@ -232,21 +257,101 @@ static struct error *memory(struct bv_mcode *m, const struct mcode_insn *insn)
 		return NULL;
 	}
 	if (insn->op == MCODE_STC)
-		condition = Z3_mk_not(
-			m->z, Z3_mk_eq(m->z, m->regs[insn->rs2], bv_const(m->z, 64, 0)));
+		condition = Z3_mk_not(m->z, is_zero(m->z, m->regs[insn->rs2]));
 	value = bv_resize(m->z, m->regs[insn->rd], bits);
-	return m->store(m->user, insn->rs1, index, offset, value, condition);
+	return m->store(m->user, insn->rs1, index, offset, value,
+			both(m->z, m->reached, condition));
 }
 
-static struct error *step(struct bv_mcode *m, const struct mcode_insn *insn, bool *halt_ret)
+/* State on a way that jumped. */
+struct way {
+	uint64_t target; /* pixel */
+	Z3_ast condition; /* it was gone; NULL: always */
+	Z3_ast slots[MCODE_SLOTS], regs[MCODE_REGISTERS];
+};
+
+struct ways {
+	VEC(struct way) list; /* in the order of their jumps */
+};
+
+/* Goes to the target if `taken`; the instructions in between are for who does not. */
+static struct error *jump(struct bv_mcode *m, struct ways *ways, uint64_t target, Z3_ast taken)
+{
+	struct way way = { .target = target, .condition = both(m->z, m->reached, taken) };
+	memcpy(way.slots, m->slots, sizeof(way.slots));
+	memcpy(way.regs, m->regs, sizeof(way.regs));
+	if (!VEC_PUSH(&ways->list, way))
+		return error_create(ERR_MEMORY, "out of memory");
+	m->reached = taken ? both(m->z, m->reached, Z3_mk_not(m->z, taken)) : Z3_mk_false(m->z);
+	return NULL;
+}
+
+static void select_all(Z3_context z, Z3_ast condition, const Z3_ast *from, Z3_ast *to,
+		       unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (from[i] != to[i])
+			to[i] = Z3_mk_ite(z, condition, from[i], to[i]);
+}
+
+/* `to` becomes what it is on either way; only one of them is gone. */
+static void merge(Z3_context z, struct way *to, const struct way *way)
+{
+	Z3_ast condition = way->condition ? way->condition : Z3_mk_true(z);
+	Z3_ast either[2] = { to->condition ? to->condition : Z3_mk_true(z), condition };
+	select_all(z, condition, way->slots, to->slots, MCODE_SLOTS);
+	select_all(z, condition, way->regs, to->regs, MCODE_REGISTERS);
+	to->condition = Z3_mk_or(z, 2, either);
+}
+
+/* Who jumped here joins who came here step by step. With nobody left in flight all are here. */
+static struct error *land(struct bv_mcode *m, struct ways *ways, uint64_t at)
+{
+	size_t left = 0, landed = 0;
+	AUTO(own_free) struct way *here = NULL;
+	for (size_t i = 0; i < ways->list.count; i++)
+		landed += ways->list.items[i].target == at;
+	if (!landed)
+		return NULL;
+	TRY(jump(m, ways, at, NULL));
+	TRY(error_alloc(1, sizeof(*here), &here));
+	landed = 0;
+	for (size_t i = 0; i < ways->list.count; i++) {
+		const struct way *way = &ways->list.items[i];
+		if (way->target != at)
+			ways->list.items[left++] = *way;
+		else if (landed++ == 0)
+			*here = *way;
+		else
+			merge(m->z, here, way);
+	}
+	ways->list.count = left;
+	memcpy(m->slots, here->slots, sizeof(m->slots));
+	memcpy(m->regs, here->regs, sizeof(m->regs));
+	m->reached = left ? here->condition : NULL;
+	return NULL;
+}
+
+static struct error *conditional_jump(struct bv_mcode *m, struct ways *ways,
+				      const struct mcode_insn *insn, uint64_t at)
+{
+	Z3_ast zero = is_zero(m->z, m->regs[insn->rs1]);
+	if (insn->imm <= at)
+		return error_create(ERR_UNSUPPORTED, "the prover takes no jumps back");
+	if (insn->op == MCODE_JMP)
+		return jump(m, ways, insn->imm, NULL);
+	return jump(m, ways, insn->imm, insn->op == MCODE_JZ ? zero : Z3_mk_not(m->z, zero));
+}
+
+static struct error *step(struct bv_mcode *m, struct ways *ways, const struct mcode_insn *insn,
+			  uint64_t at)
 {
 	Z3_ast value;
 	switch (insn->op) {
 	case MCODE_NOP:
 		return NULL;
 	case MCODE_HALT:
-		*halt_ret = true;
-		return NULL;
+		return jump(m, ways, m->kernel->code[m->section].count, NULL);
 	case MCODE_LDI:
 		m->regs[insn->rd] = bv_const(m->z, 64, insn->imm);
 		return NULL;
@@ -265,7 +370,7 @@ static struct error *step(struct bv_mcode *m, const struct mcode_insn *insn, boo
 	case MCODE_JMP:
 	case MCODE_JZ:
 	case MCODE_JNZ:
-		return error_create(ERR_UNSUPPORTED, "the prover takes no jumps");
+		return conditional_jump(m, ways, insn, at);
 	default:
 		break;
 	}
@@ -278,22 +383,31 @@ static struct error *step(struct bv_mcode *m, const struct mcode_insn *insn, boo
 	return NULL;
 }
 
+static struct error *run_all(struct bv_mcode *m, struct ways *ways)
+{
+	const struct mcode_code *code = &m->kernel->code[m->section];
+	struct mcode_insn insn;
+	for (uint32_t at = 0; at < code->count; at += insn.n_pixels) {
+		const char *why;
+		if (!mcode_decode(code->pixels, code->count, at, &insn, &why))
+			return error_create(ERR_BAD_DATA, "%s at pixel %u: %s",
+					    mcode_section_name(m->section), at, why);
+		TRY(land(m, ways, at));
+		TRY(step(m, ways, &insn, at));
+	}
+	return land(m, ways, code->count);
+}
+
 struct error *bv_mcode_run(struct bv_mcode *m, enum mcode_section section, Z3_ast r0)
 {
-	const struct mcode_code *code = &m->kernel->code[section];
-	bool halt = false;
+	struct ways ways = { 0 };
 	for (unsigned i = 0; i < MCODE_REGISTERS; i++)
 		m->regs[i] = bv_const(m->z, 64, 0);
 	if (r0)
 		m->regs[0] = r0;
-	for (uint32_t at = 0; at < code->count && !halt;) {
-		struct mcode_insn insn;
-		const char *why;
-		if (!mcode_decode(code->pixels, code->count, at, &insn, &why))
-			return error_create(ERR_BAD_DATA, "%s at pixel %u: %s",
-					    mcode_section_name(section), at, why);
-		at += insn.n_pixels;
-		TRY(step(m, &insn, &halt));
-	}
-	return NULL;
+	m->section = section;
+	m->reached = NULL;
+	struct error *err = run_all(m, &ways);
+	VEC_FREE(&ways.list);
+	return err;
 }

@@ -1,5 +1,5 @@
-/* A section of a kernel executed on bit-vector terms. Straight-line code only, which is what
- * the learner emits. Trusted. Thread: that of the context. */
+/* A section of a kernel executed on bit-vector terms, all ways through it at once: jumps go
+ * forward only, which is what the learner emits. Trusted. Thread: that of the context. */
 #ifndef LEARN_BV_MCODE_H
 #define LEARN_BV_MCODE_H
 #include "learn/bv.h"
@@ -11,6 +11,8 @@ struct bv_mcode {
 	const struct mcode_kernel *kernel;
 	Z3_ast slots[MCODE_SLOTS]; /* 64 bits each */
 	Z3_ast regs[MCODE_REGISTERS];
+	enum mcode_section section; /* that runs */
+	Z3_ast reached; /* Bool: when the instruction at hand is; NULL: always */
 	/* Memory of an iteration. index: 64 bits or NULL; condition: a Bool or NULL. */
 	struct error *(*load)(void *user, unsigned stream, Z3_ast index, int64_t offset,
 			      unsigned bits, Z3_ast *ret);
@@ -21,7 +23,8 @@ struct bv_mcode {
 
 /* Slots of the state: all 0. */
 void bv_mcode_init(struct bv_mcode *m, Z3_context z, const struct mcode_kernel *kernel);
-/* Runs a section: registers 0 but r0. Fails: ERR_UNSUPPORTED (a jump), ERR_BAD_DATA. */
+/* Runs a section: registers 0 but r0. Fails: ERR_UNSUPPORTED (a jump back),
+ * ERR_BAD_DATA, ERR_MEMORY. */
 struct error *bv_mcode_run(struct bv_mcode *m, enum mcode_section section, Z3_ast r0);
 /* Result of an instruction of form RR or RRR on 64-bit terms; d: rd before. NULL: the prover
  * does not know the opcode. */

@@ -4,29 +4,11 @@
  * 2. Widths that microcode lacks (1 bit, 57 bits) are computed in the next one it has and cut.
  * 3. A value lives in a register while uses are left; under pressure it moves to a spill slot,
  *    from where it comes back when it is needed. */
-#include "learn/emit.h"
+#include "learn/emit_internal.h"
 
 #include <string.h>
 
 #include "base/error.h"
-
-enum { NO_REG = 0xff, REGS = MCODE_REGISTERS };
-
-struct place {
-	uint32_t uses;
-	uint8_t reg; /* or NO_REG */
-	int16_t spill; /* or -1 */
-};
-
-struct emit {
-	struct emit_params p;
-	struct place *places; /* by node */
-	ir_ref holds[REGS]; /* IR_NONE: free */
-	bool pinned[REGS];
-	uint64_t last_use[REGS], clock;
-	int16_t free_spills[MCODE_SLOTS];
-	unsigned n_free_spills;
-};
 
 struct error *emit_create(const struct emit_params *params, struct emit **ret)
 {
@@ -59,28 +41,23 @@ void emit_destroy(struct emit *emit)
 }
 
 /* Rule 1. */
-static ir_ref strip(const struct emit *emit, ir_ref ref)
+ir_ref emit_strip(const struct emit *emit, ir_ref ref)
 {
 	while (ir_get(emit->p.ir, ref)->op == IR_ZEXT)
 		ref = ir_get(emit->p.ir, ref)->args[0];
 	return ref;
 }
 
-static bool is_constant(const struct emit *emit, ir_ref ref, uint64_t *value_ret)
-{
-	return ir_is_const(emit->p.ir, ref, value_ret);
-}
-
-static bool comes_from_slot(const struct emit *emit, ir_ref ref)
+bool emit_comes_from_slot(const struct emit *emit, ir_ref ref)
 {
 	return emit->p.slot_of && emit->p.slot_of(emit->p.user, ref) >= 0;
 }
 
 void emit_expect(struct emit *emit, ir_ref ref)
 {
-	ref = strip(emit, ref);
-	if (emit->places[ref].uses++ > 0 || is_constant(emit, ref, NULL) ||
-	    comes_from_slot(emit, ref))
+	ref = emit_strip(emit, ref);
+	if (emit->places[ref].uses++ > 0 || ir_is_const(emit->p.ir, ref, NULL) ||
+	    emit_comes_from_slot(emit, ref))
 		return;
 	const struct ir_node *node = ir_get(emit->p.ir, ref);
 	for (unsigned i = 0; i < ir_arity(node->op); i++)
@@ -89,7 +66,7 @@ void emit_expect(struct emit *emit, ir_ref ref)
 
 bool emit_is_live(const struct emit *emit, ir_ref ref)
 {
-	return emit->places[strip(emit, ref)].uses > 0;
+	return emit->places[emit_strip(emit, ref)].uses > 0;
 }
 
 struct error *emit_insn(struct emit *emit, const struct mcode_insn *insn)
@@ -109,21 +86,24 @@ static struct error *new_spill(struct emit *emit, int16_t *slot_ret)
 	return NULL;
 }
 
-static struct error *spill(struct emit *emit, unsigned reg)
+/* The value can be had again without its register. */
+struct error *emit_save(struct emit *emit, unsigned reg)
 {
 	struct place *place = &emit->places[emit->holds[reg]];
 	uint64_t value;
-	bool again = is_constant(emit, emit->holds[reg], &value) ||
-		     comes_from_slot(emit, emit->holds[reg]);
-	if (!again && place->spill < 0) {
-		TRY(new_spill(emit, &place->spill));
-		TRY(emit_insn(emit, &(struct mcode_insn){ .op = MCODE_PUT,
-							  .rd = (uint8_t)reg,
-							  .rs1 = (uint8_t)place->spill }));
-	}
-	place->reg = NO_REG;
+	if (ir_is_const(emit->p.ir, emit->holds[reg], &value) ||
+	    emit_comes_from_slot(emit, emit->holds[reg]) || place->spill >= 0)
+		return NULL;
+	TRY(new_spill(emit, &place->spill));
+	return emit_insn(emit, &(struct mcode_insn){ .op = MCODE_PUT,
+						     .rd = (uint8_t)reg,
+						     .rs1 = (uint8_t)place->spill });
+}
+
+void emit_forget(struct emit *emit, unsigned reg)
+{
+	emit->places[emit->holds[reg]].reg = NO_REG;
 	emit->holds[reg] = IR_NONE;
-	return NULL;
 }
 
 static struct error *take_register(struct emit *emit, unsigned *reg_ret)
@@ -142,7 +122,8 @@ static struct error *take_register(struct emit *emit, unsigned *reg_ret)
 			victim = r;
 	}
 	CHECK(victim < REGS);
-	TRY(spill(emit, victim));
+	TRY(emit_save(emit, victim));
+	emit_forget(emit, victim);
 	*reg_ret = victim;
 	return NULL;
 }
@@ -154,7 +135,7 @@ struct error *emit_scratch(struct emit *emit, unsigned *reg_ret)
 
 void emit_done(struct emit *emit, ir_ref ref)
 {
-	ref = strip(emit, ref);
+	ref = emit_strip(emit, ref);
 	struct place *place = &emit->places[ref];
 	CHECK(place->uses > 0);
 	if (--place->uses > 0)
@@ -167,7 +148,7 @@ void emit_done(struct emit *emit, ir_ref ref)
 	place->spill = -1;
 }
 
-static void give(struct emit *emit, ir_ref ref, unsigned reg)
+void emit_give(struct emit *emit, ir_ref ref, unsigned reg)
 {
 	emit->holds[reg] = ref;
 	emit->places[ref].reg = (uint8_t)reg;
@@ -223,7 +204,8 @@ static struct error *get_operands(struct emit *emit, const struct ir_node *node,
 {
 	unsigned arity = ir_arity(node->op);
 	memset(ret, 0, sizeof(*ret));
-	ret->has_imm = imm_ok && arity == 2 && is_constant(emit, node->args[1], &ret->imm);
+	ret->has_imm =
+		imm_ok && arity == 2 && ir_is_const(emit->p.ir, node->args[1], &ret->imm);
 	unsigned in_registers = ret->has_imm ? 1 : arity;
 	for (unsigned i = 0; i < in_registers; i++)
 		TRY(emit_value(emit, node->args[i], &ret->reg[i]));
@@ -370,7 +352,7 @@ static struct error *compute(struct emit *emit, ir_ref ref, unsigned *reg_ret)
 	if (err)
 		return err;
 	end_operands(emit, node);
-	give(emit, ref, o.rd);
+	emit_give(emit, ref, o.rd);
 	*reg_ret = o.rd;
 	return NULL;
 }
@@ -381,13 +363,13 @@ static struct error *reload(struct emit *emit, ir_ref ref, unsigned slot, unsign
 	TRY(emit_insn(emit, &(struct mcode_insn){ .op = MCODE_GET,
 						  .rd = (uint8_t)*reg_ret,
 						  .rs1 = (uint8_t)slot }));
-	give(emit, ref, *reg_ret);
+	emit_give(emit, ref, *reg_ret);
 	return NULL;
 }
 
 struct error *emit_value(struct emit *emit, ir_ref ref, unsigned *reg_ret)
 {
-	ref = strip(emit, ref);
+	ref = emit_strip(emit, ref);
 	struct place *place = &emit->places[ref];
 	const struct ir_node *node = ir_get(emit->p.ir, ref);
 	if (place->reg != NO_REG) {
@@ -404,17 +386,20 @@ struct error *emit_value(struct emit *emit, ir_ref ref, unsigned *reg_ret)
 	if (node->op == IR_CONST) {
 		TRY(take_register(emit, reg_ret));
 		TRY(op_imm(emit, MCODE_LDI, 64, *reg_ret, 0, node->imm));
-		give(emit, ref, *reg_ret);
+		emit_give(emit, ref, *reg_ret);
 		return NULL;
 	}
-	if (ir_arity(node->op) > 0)
-		return compute(emit, ref, reg_ret);
+	if (ir_arity(node->op) > 0) {
+		bool done = false;
+		TRY(emit_chain(emit, ref, reg_ret, &done));
+		return done ? NULL : compute(emit, ref, reg_ret);
+	}
 	TRY(take_register(emit, reg_ret));
 	emit->pinned[*reg_ret] = true;
 	struct error *err = emit->p.leaf(emit->p.user, emit, ref, *reg_ret);
 	emit->pinned[*reg_ret] = false;
 	if (!err)
-		give(emit, ref, *reg_ret);
+		emit_give(emit, ref, *reg_ret);
 	return err;
 }
 

@@ -1,5 +1,6 @@
-/* Straight-line code generation: expressions into one section of a kernel, with registers given
- * out as values come and go, and slots when there are too few. Thread: that of the builder. */
+/* Code generation: expressions into one section of a kernel, with registers given out as values
+ * come and go, and slots when there are too few. Straight-line but for long selections, where
+ * asked. Thread: that of the builder. */
 #ifndef LEARN_EMIT_H
 #define LEARN_EMIT_H
 #include "learn/ir.h"
@@ -15,6 +16,7 @@ struct emit_params {
 	struct error *(*leaf)(void *user, struct emit *emit, ir_ref ref, unsigned rd);
 	/* A slot that already holds ref's value, or -1. */
 	int (*slot_of)(void *user, ir_ref ref);
+	bool may_jump; /* forward, over what long chains of selections do not need */
 	ir_ref in_r0; /* leaf that r0 holds at the start, or IR_NONE */
 	void *user;
 };

@@ -257,12 +257,15 @@ static ir_ref rule_shift(struct ir *ir, const struct ir_node *node)
 
 static ir_ref rule_eq(struct ir *ir, const struct ir_node *node)
 {
-	ir_ref a = node->args[0], b = node->args[1], x;
-	uint64_t c, d;
+	ir_ref a = node->args[0], b = node->args[1], x = a, y = b;
+	uint64_t c = 0, d = 0;
 	if (a == b)
 		return ir_const(ir, 1, 1);
-	if (!ir_is_const(ir, b, &c))
-		return IR_NONE;
+	if (!ir_is_const(ir, b, &c)) { /* x + c = x + d */
+		split_sum(ir, a, &x, &c);
+		split_sum(ir, b, &y, &d);
+		return x == y ? ir_const(ir, 1, c == d) : IR_NONE;
+	}
 	const struct ir_node inner = *at(ir, a);
 	if (ir_width(ir, a) == 1)
 		return c ? a : ir_not(ir, a);

@@ -52,31 +52,91 @@ void iteration_destroy(struct iteration *iteration)
 	free(iteration);
 }
 
-/* State waiting at the start of a block, or at the head again. */
-struct pending {
-	ir_ref condition; /* IR_NONE: nothing came here yet */
+/* A way to the start of a block, or to the head again. */
+struct arrival {
+	ir_ref condition;
 	ir_ref cells[CELLS];
+};
+
+/* What waits there; of all its conditions at most one holds. */
+struct pending {
+	VEC(struct arrival) arrivals;
 };
 
 struct walk {
 	const struct iteration_params *params;
 	struct iteration *iteration;
-	struct pending *pending; /* by block */
+	struct pending pending[SHAPE_BLOCKS_MAX]; /* by block */
 	struct pending again;
 	unsigned visits[SHAPE_BLOCKS_MAX], insns;
 };
 
-static void merge(struct ir *ir, struct pending *to, ir_ref condition, const ir_ref *cells)
+static void walk_destroy(struct walk *walk)
 {
-	if (to->condition == IR_NONE) {
-		to->condition = condition;
-		memcpy(to->cells, cells, sizeof(to->cells));
-		return;
+	for (unsigned i = 0; walk && i < SHAPE_BLOCKS_MAX; i++)
+		VEC_FREE(&walk->pending[i].arrivals);
+	if (walk)
+		VEC_FREE(&walk->again.arrivals);
+	free(walk);
+}
+OWN_DECLARE(own_walk, struct walk *, walk_destroy)
+
+/* The condition where all of `facts` hold: conjuncts that are facts are gone. */
+static ir_ref given(struct ir *ir, ir_ref condition, const ir_ref *facts, size_t n_facts)
+{
+	const struct ir_node node = *ir_get(ir, condition);
+	for (size_t i = 0; i < n_facts; i++)
+		if (facts[i] == condition)
+			return ir_const(ir, 1, 1);
+	if (node.op != IR_AND)
+		return condition;
+	return ir_binary(ir, IR_AND, given(ir, node.args[0], facts, n_facts),
+			 given(ir, node.args[1], facts, n_facts));
+}
+
+/* Each arrival's condition where none of those before it holds: of ways out of an inner loop
+ * that is what its own pass adds. */
+static struct error *shorten_conditions(struct ir *ir, struct pending *at)
+{
+	size_t n_facts = 0;
+	AUTO(own_free) ir_ref *facts = NULL;
+	TRY(error_alloc(at->arrivals.count, sizeof(*facts), &facts));
+	for (size_t i = 0; i < at->arrivals.count; i++) {
+		ir_ref *condition = &at->arrivals.items[i].condition;
+		*condition = given(ir, *condition, facts, n_facts);
+		facts[n_facts++] = ir_not(ir, *condition);
 	}
-	for (unsigned i = 0; i < CELLS; i++)
-		if (to->cells[i] != cells[i])
-			to->cells[i] = ir_ite(ir, condition, cells[i], to->cells[i]);
-	to->condition = ir_binary(ir, IR_OR, to->condition, condition);
+	return NULL;
+}
+
+/* One state of all that came there, the first tested first; nothing waits there any more. */
+static struct error *join(struct ir *ir, struct pending *at, struct arrival *ret)
+{
+	size_t n = at->arrivals.count;
+	struct arrival *all = at->arrivals.items;
+	if (ir_simplifies(ir))
+		TRY(shorten_conditions(ir, at));
+	ir_ref condition = all[0].condition;
+	for (size_t i = 1; i < n; i++)
+		condition = ir_binary(ir, IR_OR, condition, all[i].condition);
+	*ret = all[n - 1];
+	for (size_t i = n - 1; i-- > 0;)
+		for (unsigned c = 0; c < CELLS; c++)
+			if (all[i].cells[c] != ret->cells[c])
+				ret->cells[c] = ir_ite(ir, all[i].condition, all[i].cells[c],
+						       ret->cells[c]);
+	ret->condition = condition;
+	at->arrivals.count = 0;
+	return NULL;
+}
+
+static struct error *arrive(struct pending *at, ir_ref condition, const ir_ref *cells)
+{
+	struct arrival arrival = { .condition = condition };
+	memcpy(arrival.cells, cells, sizeof(arrival.cells));
+	if (!VEC_PUSH(&at->arrivals, arrival))
+		return error_create(ERR_MEMORY, "out of memory");
+	return NULL;
 }
 
 static struct error *leave(struct walk *walk, const struct vex_edge *edge, ir_ref condition,
@@ -97,20 +157,14 @@ static struct error *on_edge(void *user, const struct vex_edge *edge, ir_ref con
 			     const ir_ref *cells, bool *inside_ret)
 {
 	struct walk *walk = user;
-	struct ir *ir = walk->iteration->ir;
 	const struct shape *shape = walk->params->shape;
 	uint64_t target = edge->direct ? edge->target - walk->params->move : 0;
 	*inside_ret = true;
-	if (edge->direct && target == shape->blocks[0].address) {
-		merge(ir, &walk->again, condition, cells);
-		return NULL;
-	}
-	for (unsigned i = 1; edge->direct && i < shape->count; i++) {
-		if (shape->blocks[i].address != target)
-			continue;
-		merge(ir, &walk->pending[i], condition, cells);
-		return NULL;
-	}
+	if (edge->direct && target == shape->blocks[0].address)
+		return arrive(&walk->again, condition, cells);
+	for (unsigned i = 1; edge->direct && i < shape->count; i++)
+		if (shape->blocks[i].address == target)
+			return arrive(&walk->pending[i], condition, cells);
 	*inside_ret = false;
 	struct vex_edge moved = *edge;
 	moved.target = target;
@@ -118,12 +172,12 @@ static struct error *on_edge(void *user, const struct vex_edge *edge, ir_ref con
 }
 
 /* Inner loops end because constants say so; otherwise this is where the walk ends. */
-static struct error *check_bounds(struct walk *walk, unsigned index)
+static struct error *check_bounds(struct walk *walk, unsigned index, ir_ref condition)
 {
 	const struct shape_block *block = &walk->params->shape->blocks[index];
 	uint64_t always;
 	if (walk->visits[index]++ == VISITS_MAX)
-		return ir_is_const(walk->iteration->ir, walk->pending[index].condition, &always)
+		return ir_is_const(walk->iteration->ir, condition, &always)
 			       ? error_create(ERR_LIMIT,
 					      "an inner loop goes round more than %d times",
 					      VISITS_MAX)
@@ -138,28 +192,29 @@ static struct error *check_bounds(struct walk *walk, unsigned index)
 static struct error *walk_block(struct walk *walk, unsigned index)
 {
 	const struct shape_block *block = &walk->params->shape->blocks[index];
-	struct pending *at = &walk->pending[index];
+	struct arrival at;
 	struct vex_block lifted;
-	TRY(check_bounds(walk, index));
+	TRY(join(walk->iteration->ir, &walk->pending[index], &at));
+	TRY(check_bounds(walk, index, at.condition));
 	TRY(vex_lift(walk->params->source, block->address, block->address + walk->params->move,
 		     block->n_insns, &lifted));
 	struct vex_exec exec = { .iteration = walk->iteration,
-				 .condition = at->condition,
+				 .condition = at.condition,
 				 .stays = walk->params->stays,
 				 .follow = walk->params->follow,
 				 .on_edge = on_edge,
 				 .user = walk };
-	memcpy(exec.cells, at->cells, sizeof(exec.cells));
-	at->condition = IR_NONE;
+	memcpy(exec.cells, at.cells, sizeof(exec.cells));
 	return vex_exec_block(&exec, lifted.irsb);
 }
 
-/* Always the first block that something came to: inner loops run out before what follows them,
- * and what waits at a block came there on ways of which only one can be gone. */
+/* Always the first block that something came to: inner loops run out before what
+ * follows them, and what waits at a block came there on ways of which only one can be
+ * gone. */
 static struct error *walk_blocks(struct walk *walk)
 {
 	for (unsigned i = 0; i < walk->params->shape->count;) {
-		if (walk->pending[i].condition == IR_NONE) {
+		if (walk->pending[i].arrivals.count == 0) {
 			i++;
 			continue;
 		}
@@ -172,19 +227,23 @@ static struct error *walk_blocks(struct walk *walk)
 static struct error *walk_all(struct walk *walk)
 {
 	struct ir *ir = walk->iteration->ir;
-	walk->pending[0].condition = ir_const(ir, 1, 1);
+	struct iteration *iteration = walk->iteration;
+	struct arrival back;
+	ir_ref cells[CELLS];
 	for (unsigned i = 0; i < CELLS; i++)
-		walk->pending[0].cells[i] = ir_leaf(ir, IR_INIT, 64, i);
+		cells[i] = ir_leaf(ir, IR_INIT, 64, i);
 	/* String instructions step by DF; the guard asks for the ABI's value. */
-	walk->pending[0].cells[CELL_DFLAG] = ir_const(ir, 64, 1);
+	cells[CELL_DFLAG] = ir_const(ir, 64, 1);
+	TRY(arrive(&walk->pending[0], ir_const(ir, 1, 1), cells));
 	TRY(walk_blocks(walk));
-	if (walk->again.condition == IR_NONE)
+	if (walk->again.arrivals.count == 0)
 		return error_create(ERR_UNSUPPORTED, "no path leads back to the head");
 	if (walk->params->follow &&
-	    walk->iteration->decisions.count != walk->params->follow->decisions.count)
+	    iteration->decisions.count != walk->params->follow->decisions.count)
 		return error_create(ERR_BAD_DATA, "the code changed while it was learned");
-	walk->iteration->again = walk->again.condition;
-	memcpy(walk->iteration->cells, walk->again.cells, sizeof(walk->again.cells));
+	TRY(join(ir, &walk->again, &back));
+	iteration->again = back.condition;
+	memcpy(iteration->cells, back.cells, sizeof(back.cells));
 	if (ir_failed(ir))
 		return error_create(ERR_LIMIT, "the loop body is too large");
 	return NULL;
@@ -196,13 +255,10 @@ struct error *iteration_create(struct ir *ir, const struct iteration_params *par
 	AUTO(own_iteration) struct iteration *iteration = NULL;
 	TRY(error_alloc(1, sizeof(*iteration), &iteration));
 	iteration->ir = ir;
-	AUTO(own_free) struct pending *pending = NULL;
-	TRY(error_alloc(params->shape->count, sizeof(*pending), &pending));
-	AUTO(own_free) struct walk *walk = NULL;
+	AUTO(own_walk) struct walk *walk = NULL;
 	TRY(error_alloc(1, sizeof(*walk), &walk));
 	walk->params = params;
 	walk->iteration = iteration;
-	walk->pending = pending;
 	TRY(walk_all(walk));
 	*ret = TAKE(iteration);
 	return NULL;

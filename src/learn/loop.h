@@ -113,6 +113,10 @@ static inline bool loop_is_settled(const struct loop *loop, ir_ref closed)
 	       !loop_depends(loop, closed, IR_OPAQUE, ~0ull);
 }
 
+/* Does the guard see to it that this way out, with its condition in closed form, is taken in no
+ * iteration at all? */
+bool loop_rules_out(const struct loop *loop, const struct iteration_exit *out, ir_ref closed);
+
 /* trip = min(trip, limit). */
 void loop_limit_trip(struct loop *loop, ir_ref limit);
 struct error *loop_add_guard(struct loop *loop, ir_ref condition, enum loop_reason reason);

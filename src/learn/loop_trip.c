@@ -224,6 +224,36 @@ static struct error *mind_search(struct loop *loop)
 	return NULL;
 }
 
+/* Something that never changes in the loop keeps the condition false, if it does so at all. */
+static bool can_rule_out(const struct loop *loop, ir_ref condition)
+{
+	const struct ir_node *node = ir_get(loop->ir, condition);
+	if (loop_is_settled(loop, condition))
+		return true;
+	if (node->op == IR_AND)
+		return can_rule_out(loop, node->args[0]) || can_rule_out(loop, node->args[1]);
+	return node->op == IR_OR && can_rule_out(loop, node->args[0]) &&
+	       can_rule_out(loop, node->args[1]);
+}
+
+static struct error *rule_out(struct loop *loop, ir_ref condition)
+{
+	const struct ir_node node = *ir_get(loop->ir, condition);
+	if (loop_is_settled(loop, condition))
+		return loop_add_guard(loop, ir_not(loop->ir, condition), LOOP_SHAPE);
+	bool first = can_rule_out(loop, node.args[0]);
+	if (first)
+		TRY(rule_out(loop, node.args[0]));
+	return node.op == IR_OR || !first ? rule_out(loop, node.args[1]) : NULL;
+}
+
+/* Faults are not what a loop ends by: rather no kernel at all than one that counts up to where
+ * a division would overflow. */
+bool loop_rules_out(const struct loop *loop, const struct iteration_exit *out, ir_ref closed)
+{
+	return loop_is_settled(loop, closed) || (out->fault && can_rule_out(loop, closed));
+}
+
 static struct error *bound_or_search(struct loop *loop)
 {
 	const struct iteration *iteration = loop->iteration;
@@ -231,7 +261,9 @@ static struct error *bound_or_search(struct loop *loop)
 	for (size_t i = 0; i < iteration->exits.count; i++) {
 		ir_ref condition = loop_close(loop, iteration->exits.items[i].condition);
 		bool done;
-		TRY(bound_by_exit(loop, condition, false, &done));
+		done = loop_rules_out(loop, &iteration->exits.items[i], condition);
+		TRY(done ? rule_out(loop, condition)
+			 : bound_by_exit(loop, condition, false, &done));
 		if (done && i < 64)
 			loop->counted_exits |= 1ull << i;
 		else

@@ -100,6 +100,101 @@ static Z3_ast negation(Z3_context z, const struct proof_try *what)
 	return all;
 }
 
+/* Operations that are large circuits, of which most proofs need no more than that equal
+ * operands give equal results. */
+static bool is_hard(Z3_context z, Z3_ast a)
+{
+	Z3_app app = Z3_to_app(z, a);
+	switch (Z3_get_decl_kind(z, Z3_get_app_decl(z, app))) {
+	case Z3_OP_BMUL:
+		for (unsigned i = 0; i < Z3_get_app_num_args(z, app); i++)
+			if (Z3_get_ast_kind(z, Z3_get_app_arg(z, app, i)) == Z3_NUMERAL_AST)
+				return false;
+		return true;
+	case Z3_OP_BUDIV:
+	case Z3_OP_BUREM:
+	case Z3_OP_BUDIV_I:
+	case Z3_OP_BUREM_I:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A comparison: what conditions are made from. */
+static bool is_atom(Z3_context z, Z3_ast a)
+{
+	Z3_app app = Z3_to_app(z, a);
+	return Z3_get_sort_kind(z, Z3_get_sort(z, a)) == Z3_BOOL_SORT &&
+	       Z3_get_app_num_args(z, app) > 0 &&
+	       Z3_get_sort_kind(z, Z3_get_sort(z, Z3_get_app_arg(z, app, 0))) != Z3_BOOL_SORT;
+}
+
+struct hidden {
+	bool (*hides)(Z3_context z, Z3_ast a);
+	VEC(Z3_ast) from, to;
+	VEC(Z3_ast) work;
+	VEC(bool) seen; /* by id */
+	bool failed;
+};
+
+static bool is_new(Z3_context z, struct hidden *h, Z3_ast a)
+{
+	unsigned id = Z3_get_ast_id(z, a);
+	while (h->seen.count <= id && !h->failed)
+		h->failed = !VEC_PUSH(&h->seen, false);
+	if (h->failed || h->seen.items[id])
+		return false;
+	return h->seen.items[id] = true;
+}
+
+static void hide_below(Z3_context z, struct hidden *h, Z3_ast a)
+{
+	char name[32];
+	if (Z3_get_ast_kind(z, a) != Z3_APP_AST || !is_new(z, h, a))
+		return;
+	if (!h->hides(z, a)) {
+		h->failed |= !VEC_PUSH(&h->work, a);
+		return;
+	}
+	snprintf(name, sizeof(name), "hidden%zu", h->from.count);
+	Z3_ast var = Z3_mk_const(z, Z3_mk_string_symbol(z, name), Z3_get_sort(z, a));
+	h->failed |= !VEC_PUSH(&h->from, a) || !VEC_PUSH(&h->to, var);
+}
+
+/* The formula with variables for terms of a kind: if there is no solution for any values of
+ * these, there is none. NULL: there are no such terms. */
+static Z3_ast hide(Z3_context z, Z3_ast formula, bool (*hides)(Z3_context z, Z3_ast a))
+{
+	struct hidden h = { .hides = hides };
+	hide_below(z, &h, formula);
+	while (h.work.count && !h.failed) {
+		Z3_app app = Z3_to_app(z, h.work.items[--h.work.count]);
+		for (unsigned i = 0; i < Z3_get_app_num_args(z, app); i++)
+			hide_below(z, &h, Z3_get_app_arg(z, app, i));
+	}
+	Z3_ast result = NULL;
+	if (h.from.count && !h.failed)
+		result = Z3_substitute(z, formula, (unsigned)h.from.count, h.from.items,
+				       h.to.items);
+	VEC_FREE(&h.from);
+	VEC_FREE(&h.to);
+	VEC_FREE(&h.work);
+	VEC_FREE(&h.seen);
+	return result;
+}
+
+/* Conditions alone may decide, or what is left without the large circuits. */
+static bool is_easy(Z3_context z, Z3_ast formula, unsigned ms)
+{
+	Z3_ast easier = hide(z, formula, is_hard);
+	if (!easier)
+		return false;
+	Z3_ast easiest = hide(z, formula, is_atom);
+	return (easiest && solve(z, Z3_mk_simple_solver(z), ms, easiest) == Z3_L_FALSE) ||
+	       solve(z, Z3_mk_simple_solver(z), ms, easier) == Z3_L_FALSE;
+}
+
 static enum proof_verdict decide(Z3_context z, Z3_ast formula, bool bits, unsigned ms,
 				 bool *simplified_ret)
 {
@@ -111,6 +206,8 @@ static enum proof_verdict decide(Z3_context z, Z3_ast formula, bool bits, unsign
 		return PROOF_REFUTED;
 	*simplified_ret = false;
 	Z3_lbool result = Z3_L_UNDEF;
+	if (bits && is_easy(z, simple, ms < 250 ? ms : 250))
+		return PROOF_PROVED;
 	if (bits) {
 		result = solve(z, Z3_mk_simple_solver(z), ms < 250 ? ms : 250, simple);
 		if (result == Z3_L_UNDEF)

@@ -244,7 +244,7 @@ void prove_exits_kept_away(struct prover *p)
 			continue;
 		char name[64];
 		ir_ref closed = loop_close(p->loop, iteration->exits.items[i].condition);
-		bool settled = loop_is_settled(p->loop, closed);
+		bool settled = loop_rules_out(p->loop, &iteration->exits.items[i], closed);
 		snprintf(name, sizeof(name), "exit %zu is not taken %s", i,
 			 settled ? "at all"
 			 : last	 ? "up to the trip count"

@@ -13,7 +13,7 @@
 #include "learn/bv.h"
 
 enum {
-	VECTORS = 3,
+	VECTORS = 4,
 	BOTH_SIDES = 3,
 	CUT_BITS_LEAST = 8,
 	LEMMA_MS = 60,
@@ -184,6 +184,22 @@ static uint32_t class_of(struct sweep *sweep, const struct term *t)
 	return sweep->slots[at];
 }
 
+/* Worth being found equal to others. Selections agree by chance with what they select, and what
+ * is the same for all inputs tried with too many others. */
+static bool is_telling(const struct sweep *sweep, const struct term *t)
+{
+	Z3_context z = sweep->z;
+	bool varies = false;
+	if (!is_bits(sweep, t->ast) || bv_width(z, t->ast) < CUT_BITS_LEAST)
+		return false;
+	if (arity(sweep, t->ast) > 0 &&
+	    Z3_get_decl_kind(z, Z3_get_app_decl(z, Z3_to_app(z, t->ast))) == Z3_OP_ITE)
+		return false;
+	for (unsigned v = 1; v < VECTORS; v++)
+		varies |= !Z3_is_eq_ast(z, t->value[v], t->value[0]);
+	return varies;
+}
+
 static bool add_term(struct sweep *sweep, Z3_ast ast)
 {
 	struct term t = { .ast = ast };
@@ -197,7 +213,7 @@ static bool add_term(struct sweep *sweep, Z3_ast ast)
 		else
 			t.value[v] = ast;
 	}
-	if (bits && bv_width(sweep->z, ast) >= CUT_BITS_LEAST)
+	if (is_telling(sweep, &t))
 		t.class = class_of(sweep, &t);
 	return VEC_PUSH(&sweep->terms, t) &&
 	       remember(sweep, ast, (uint32_t)sweep->terms.count - 1);

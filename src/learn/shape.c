@@ -142,42 +142,65 @@ static bool has_before(const struct order *o, unsigned block, bool placed)
 	return false;
 }
 
-/* Blocks from which `head` can be reached again without passing what is placed: one deeper. */
-static void enter_inner_loop(struct order *o, unsigned head)
+/* Blocks from which `head` can be reached without passing what is placed. True: itself too. */
+static bool find_inner_loop(const struct order *o, unsigned head, bool *inside)
 {
-	bool inside[SHAPE_BLOCKS_MAX] = { 0 };
+	bool again = false;
 	unsigned work[SHAPE_BLOCKS_MAX], n_work = 0;
+	memset(inside, 0, SHAPE_BLOCKS_MAX);
 	inside[head] = true;
 	work[n_work++] = head;
 	while (n_work) {
 		unsigned at = work[--n_work];
-		o->depth[at]++;
 		for (unsigned i = 0; i < o->flow->count; i++) {
-			if (!o->in[i] || o->placed[i] || inside[i] ||
+			if (!o->in[i] || o->placed[i] ||
 			    !has_edge(&o->flow->blocks[i], o->flow->blocks[at].address))
+				continue;
+			again |= i == head;
+			if (inside[i])
 				continue;
 			inside[i] = true;
 			work[n_work++] = i;
 		}
 	}
+	return again;
 }
 
-/* The next block: as deep as can be, and rather one all of whose predecessors are placed. */
+/* All of them are one deeper. */
+static void enter_inner_loop(struct order *o, unsigned head)
+{
+	bool inside[SHAPE_BLOCKS_MAX];
+	find_inner_loop(o, head, inside);
+	for (unsigned i = 0; i < o->flow->count; i++)
+		o->depth[i] += inside[i];
+}
+
+/* How soon a block of some depth should come: all in front of it is placed; or it is where an
+ * inner loop begins; or it follows one that is still to come. */
+static unsigned readiness(const struct order *o, unsigned block)
+{
+	bool inside[SHAPE_BLOCKS_MAX];
+	return !has_before(o, block, false) ? 2 : find_inner_loop(o, block, inside);
+}
+
+/* The next block: as deep as can be, and of those the readiest. */
 static bool pick_block(struct order *o, unsigned *ret)
 {
-	bool any = false, ready = false;
+	bool any = false;
+	unsigned ready = 0;
 	for (unsigned i = 0; i < o->flow->count; i++) {
 		if (!o->in[i] || o->placed[i] || !has_before(o, i, true))
 			continue;
-		bool better = !any || o->depth[i] > o->depth[*ret];
-		bool i_ready = !has_before(o, i, false);
-		if (!better && (ready || !i_ready || o->depth[i] < o->depth[*ret]))
+		if (any && o->depth[i] < o->depth[*ret])
+			continue;
+		unsigned mine = readiness(o, i);
+		if (any && o->depth[i] == o->depth[*ret] && mine <= ready)
 			continue;
 		any = true;
-		ready = i_ready;
+		ready = mine;
 		*ret = i;
 	}
-	if (any && !ready)
+	if (any && ready < 2)
 		enter_inner_loop(o, *ret);
 	return any;
 }

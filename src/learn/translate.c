@@ -232,6 +232,7 @@ static struct error *translate_body(struct translation *build)
 	struct mcode_kernel *kernel = build->kernel;
 	struct emit_params params = section_params(build, MCODE_BODY);
 	params.in_r0 = ir_leaf(loop->ir, IR_INIT, 64, CELL_K);
+	params.may_jump = true;
 	AUTO(own_emit) struct emit *emit = NULL;
 	TRY(emit_create(&params, &emit));
 	expect_body(build, emit);

@@ -179,6 +179,11 @@ const struct mcode_op_info *mcode_op_info(uint8_t op);
 const struct mcode_op_info *mcode_op_by_name(const char *name, unsigned length);
 const char *mcode_class_name(enum mcode_class class);
 
+static inline bool mcode_is_jump(uint8_t op)
+{
+	return op == MCODE_JMP || op == MCODE_JZ || op == MCODE_JNZ;
+}
+
 static inline unsigned mcode_width_bits(unsigned width_code)
 {
 	return 64u >> width_code;

@@ -36,24 +36,28 @@ __asm__(".pushsection .rodata\n"
 	"mcode_native_abi: .incbin \"" MCODE_ABI_PATH "\"\n.byte 0\n"
 	".popsection\n");
 
-static bool section_has(const struct mcode_code *code, bool (*test)(const struct mcode_insn *))
+static bool section_has(const struct mcode_code *code,
+			bool (*test)(const struct mcode_insn *insn, uint32_t at))
 {
 	struct mcode_insn insn;
 	for (uint32_t at = 0; at < code->count; at += insn.n_pixels)
-		if (!mcode_decode(code->pixels, code->count, at, &insn, NULL) || test(&insn))
+		if (!mcode_decode(code->pixels, code->count, at, &insn, NULL) ||
+		    test(&insn, at))
 			return true;
 	return false;
 }
 
-static bool insn_jumps(const struct mcode_insn *insn)
+static bool insn_jumps(const struct mcode_insn *insn, uint32_t at)
 {
-	unsigned form = mcode_op_info(insn->op)->form;
-	return form == MCODE_FORM_J || form == MCODE_FORM_RJ;
+	(void)at;
+	return mcode_is_jump(insn->op);
 }
 
-static bool insn_can_fault(const struct mcode_insn *insn)
+/* Jumps back may run out of fuel. */
+static bool insn_can_fault(const struct mcode_insn *insn, uint32_t at)
 {
-	return insn->op == MCODE_LDX || insn->op == MCODE_STX || insn_jumps(insn);
+	return insn->op == MCODE_LDX || insn->op == MCODE_STX ||
+	       (mcode_is_jump(insn->op) && insn->imm <= at);
 }
 
 /* Names the values a section starts with: r0 (0 = none) and the slots as v. */

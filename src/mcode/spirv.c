@@ -10,8 +10,9 @@
  *
  * 1. Registers and written slots are function variables of 64 bits; drivers make values of
  * them.
- * 2. A body without jumps is one block. Otherwise it is a loop around a switch over basic
- *    blocks: SPIR-V wants structured control flow, and this form has it for any jumps.
+ * 2. SPIR-V wants structured control flow. Where jumps only leave what they are in, their way
+ * out is a break; otherwise the body is a loop around a switch over basic blocks, which has it
+ * for any jumps.
  * 3. Memory is one buffer seen through arrays of 8-, 16-, 32- and 64-bit words. */
 #include "mcode/spirv.h"
 
@@ -104,8 +105,7 @@ static uint32_t builtin_x(struct maker *m, uint32_t variable)
 static void note_use(struct maker *m, const struct mcode_insn *insn)
 {
 	struct spirv *sp = &m->sp;
-	m->jumps |= maker_is_jump(insn);
-	m->can_fault |= maker_is_jump(insn) || insn->op == MCODE_LDX || insn->op == MCODE_STX;
+	m->can_fault |= insn->op == MCODE_LDX || insn->op == MCODE_STX;
 	if (maker_is_access(insn) && !m->memory[insn->width_code])
 		m->memory[insn->width_code] = buffer_variable(
 			sp, MCODE_SPIRV_MEMORY, maker_element_type(sp, insn->width_code),
@@ -298,6 +298,8 @@ static void declare(struct maker *m)
 		m->shared = spirv_variable(sp, StorageWorkgroup, array);
 	}
 	visit_body(m, note_use);
+	m->jumps = !maker_jumps_nest(&m->kernel->code[MCODE_BODY]);
+	m->can_fault |= m->jumps;
 }
 
 static struct error *make_main(struct maker *m)

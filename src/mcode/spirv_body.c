@@ -6,11 +6,6 @@
 
 enum { BLOCK_END = 0xffffffff }; /* number of no basic block: the body is over */
 
-bool maker_is_jump(const struct mcode_insn *insn)
-{
-	return insn->op == MCODE_JMP || insn->op == MCODE_JZ || insn->op == MCODE_JNZ;
-}
-
 bool maker_is_access(const struct mcode_insn *insn)
 {
 	return insn->op >= MCODE_LD && insn->op <= MCODE_STX;
@@ -234,16 +229,112 @@ static void make_insn(struct maker *m, const struct mcode_insn *insn)
 
 /* The body. */
 
+/* Jumps that only leave what they are in, which ends where they go to:
+ *
+ *     loop { ...; if (c) break; ...; if (d) break; ...; break; }      once through at most
+ *
+ * Such regions follow each other or lie in one another; a jump goes to the end of the
+ * innermost. */
+struct region {
+	uint32_t end; /* pixel */
+	uint32_t header, again, merge; /* labels */
+};
+
+struct regions {
+	VEC(struct region) open; /* the innermost last */
+};
+
+static bool jump_nests(struct regions *regions, const struct mcode_insn *insn, uint32_t at)
+{
+	size_t n = regions->open.count;
+	uint64_t end = n ? regions->open.items[n - 1].end : UINT32_MAX;
+	if (insn->op == MCODE_JMP || insn->imm <= at || insn->imm > end)
+		return false;
+	return insn->imm == end ||
+	       VEC_PUSH(&regions->open, (struct region){ .end = (uint32_t)insn->imm });
+}
+
+bool maker_jumps_nest(const struct mcode_code *code)
+{
+	struct regions regions = { 0 };
+	struct mcode_insn insn;
+	bool nest = true;
+	for (uint32_t at = 0; at < code->count && nest; at += insn.n_pixels) {
+		mcode_decode(code->pixels, code->count, at, &insn, NULL);
+		while (regions.open.count &&
+		       regions.open.items[regions.open.count - 1].end == at)
+			regions.open.count--;
+		if (insn.op == MCODE_HALT) {
+			nest = regions.open.count == 0;
+			break;
+		}
+		if (mcode_is_jump(insn.op))
+			nest = jump_nests(&regions, &insn, at);
+	}
+	VEC_FREE(&regions.open);
+	return nest;
+}
+
+static void begin_region(struct maker *m, struct regions *regions, uint32_t end)
+{
+	struct spirv *sp = &m->sp;
+	uint32_t inside = spirv_id(sp);
+	struct region region = { end, spirv_id(sp), spirv_id(sp), spirv_id(sp) };
+	sp->failed |= !VEC_PUSH(&regions->open, region);
+	spirv_branch(sp, region.header);
+	spirv_label(sp, region.header);
+	SPIRV_PUT(sp, body, OpLoopMerge, region.merge, region.again, 0);
+	spirv_branch(sp, inside);
+	spirv_label(sp, inside);
+}
+
+static void end_region(struct maker *m, const struct region *region)
+{
+	struct spirv *sp = &m->sp;
+	spirv_branch(sp, region->merge);
+	spirv_label(sp, region->again);
+	spirv_branch(sp, region->header);
+	spirv_label(sp, region->merge);
+}
+
+/* A jump out of the region at hand, or of one that begins here. */
+static void make_way_out(struct maker *m, struct regions *regions,
+			 const struct mcode_insn *insn)
+{
+	struct spirv *sp = &m->sp;
+	size_t n = regions->open.count;
+	if (!n || regions->open.items[n - 1].end != insn->imm)
+		begin_region(m, regions, (uint32_t)insn->imm);
+	if (sp->failed)
+		return;
+	uint32_t merge = regions->open.items[regions->open.count - 1].merge;
+	uint32_t on = spirv_id(sp), test = maker_not_zero(m, reg_get(m, insn->rs1));
+	bool out_if_set = insn->op == MCODE_JNZ;
+	SPIRV_PUT(sp, body, OpBranchConditional, test, out_if_set ? merge : on,
+		  out_if_set ? on : merge);
+	spirv_label(sp, on);
+}
+
 static void make_straight_body(struct maker *m)
 {
 	const struct mcode_code *code = &m->kernel->code[MCODE_BODY];
+	struct regions regions = { 0 };
 	struct mcode_insn insn;
 	for (uint32_t at = 0; at < code->count; at += insn.n_pixels) {
 		mcode_decode(code->pixels, code->count, at, &insn, NULL);
+		while (regions.open.count &&
+		       regions.open.items[regions.open.count - 1].end == at)
+			end_region(m, &regions.open.items[--regions.open.count]);
 		if (insn.op == MCODE_HALT)
-			return;
-		make_insn(m, &insn);
+			break;
+		if (mcode_is_jump(insn.op))
+			make_way_out(m, &regions, &insn);
+		else
+			make_insn(m, &insn);
 	}
+	while (regions.open.count) /* those that end with the body */
+		end_region(m, &regions.open.items[--regions.open.count]);
+	VEC_FREE(&regions.open);
 }
 
 /* A backward jump: with fuel to its target, otherwise to the end with the fault set. */
@@ -291,7 +382,7 @@ static bool find_blocks(const struct mcode_code *code, struct block_list *list)
 	list->is_start[0] = true;
 	for (uint32_t at = 0; at < code->count; at += insn.n_pixels) {
 		mcode_decode(code->pixels, code->count, at, &insn, NULL);
-		if (maker_is_jump(&insn))
+		if (mcode_is_jump(insn.op))
 			list->is_start[insn.imm] = list->is_start[at + insn.n_pixels] = true;
 	}
 	for (uint32_t at = 0; at < code->count; at++)
@@ -307,7 +398,7 @@ static void make_block(struct maker *m, const struct block_list *list, uint32_t 
 	struct mcode_insn insn;
 	do {
 		mcode_decode(code->pixels, code->count, at, &insn, NULL);
-		if (maker_is_jump(&insn)) {
+		if (mcode_is_jump(insn.op)) {
 			make_jump(m, &insn, at);
 			return;
 		}

@@ -21,10 +21,13 @@ struct maker {
 	uint32_t tables[MCODE_MAX_STREAMS][2]; /* values: of loads, of stores */
 	uint32_t accs[MCODE_MAX_REDUCTIONS]; /* variables */
 	uint32_t k, i_var, fault_var, fuel_var, block_var;
-	bool can_fault, jumps;
+	bool can_fault;
+	bool jumps; /* as they like: see rule 2 in spirv.c */
 };
 
-bool maker_is_jump(const struct mcode_insn *insn);
+/* Whether all jumps of a body go to where some part of it ends that they are in, one in
+ * another: it needs no loop around a switch then, and no fuel. */
+bool maker_jumps_nest(const struct mcode_code *code);
 bool maker_is_access(const struct mcode_insn *insn);
 
 /* Type of a memory word of a width, and the address of one: &variable[index]. */

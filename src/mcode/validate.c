@@ -195,11 +195,6 @@ static const char *insn_in_kernel_problem(const struct mcode_kernel *kernel,
 	}
 }
 
-static bool is_jump(const struct mcode_insn *insn)
-{
-	return insn->op == MCODE_JMP || insn->op == MCODE_JZ || insn->op == MCODE_JNZ;
-}
-
 static struct error *bad_at(enum mcode_section section, uint32_t at, const char *why)
 {
 	return error_create(ERR_BAD_DATA, "%s, pixel %u: %s", mcode_section_name(section), at,
@@ -213,7 +208,7 @@ static struct error *check_jumps(const struct mcode_code *code, enum mcode_secti
 	struct mcode_insn insn;
 	for (uint32_t at = 0; at < code->count; at += insn.n_pixels) {
 		CHECK(mcode_decode(code->pixels, code->count, at, &insn, NULL));
-		if (is_jump(&insn) && (insn.imm > code->count || !starts[insn.imm]))
+		if (mcode_is_jump(insn.op) && (insn.imm > code->count || !starts[insn.imm]))
 			return bad_at(section, at, "jump to no instruction");
 	}
 	return NULL;

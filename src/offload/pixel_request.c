@@ -5,9 +5,11 @@
 #include "mcode/program.h"
 #include "plugin/pixel.h"
 
-static bool is_jump(const struct mcode_insn *insn)
+/* False: no instruction, or a jump back. */
+static bool decode_forward(const struct mcode_code *code, uint32_t at, struct mcode_insn *ret)
 {
-	return insn->op == MCODE_JMP || insn->op == MCODE_JZ || insn->op == MCODE_JNZ;
+	return mcode_decode(code->pixels, code->count, at, ret, NULL) &&
+	       !(mcode_is_jump(ret->op) && ret->imm <= at);
 }
 
 static bool is_store(const struct mcode_insn *insn)
@@ -15,20 +17,25 @@ static bool is_store(const struct mcode_insn *insn)
 	return insn->op == MCODE_ST || insn->op == MCODE_STC || insn->op == MCODE_STX;
 }
 
-/* Marks the bytes of the stream's window that plain stores write. False: something else does.
- */
+/* Marks the bytes of the stream's window that plain stores write, which no jump goes over.
+ * False: something else does. */
 static bool note_stores(const struct mcode_kernel *kernel, uint32_t s, uint8_t *written)
 {
 	const struct mcode_code *code = &kernel->code[MCODE_BODY];
 	const struct mcode_stream *stream = &kernel->streams[s];
 	struct mcode_insn insn;
+	uint64_t landed = 0; /* all ways come by from this pixel on */
 	for (uint32_t at = 0; at < code->count; at += insn.n_pixels) {
-		if (!mcode_decode(code->pixels, code->count, at, &insn, NULL) || is_jump(&insn))
+		if (!decode_forward(code, at, &insn))
 			return false;
+		if (mcode_is_jump(insn.op) && insn.imm > landed)
+			landed = insn.imm;
 		if (insn.op == MCODE_HALT)
-			break;
+			return at >= landed;
 		if (!is_store(&insn) || insn.rs1 != s)
 			continue;
+		if (at < landed)
+			return false;
 		int64_t from = (int64_t)insn.imm - stream->low;
 		int64_t bytes = mcode_width_bits(insn.width_code) / 8;
 		if (insn.op != MCODE_ST || from < 0 ||
@@ -74,10 +81,8 @@ bool pixel_kernel_loads_first(const struct mcode_kernel *kernel)
 	bool stored[MCODE_MAX_STREAMS] = { false };
 	struct mcode_insn insn;
 	for (uint32_t at = 0; at < code->count; at += insn.n_pixels) {
-		if (!mcode_decode(code->pixels, code->count, at, &insn, NULL) || is_jump(&insn))
+		if (!decode_forward(code, at, &insn))
 			return false;
-		if (insn.op == MCODE_HALT)
-			break;
 		bool loads = insn.op == MCODE_LD || insn.op == MCODE_LDX;
 		if (loads && stored[insn.rs1])
 			return false;

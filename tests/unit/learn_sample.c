@@ -325,6 +325,48 @@ static KEEP void n_chacha(uint32_t *R out, const uint32_t *R in, size_t blocks)
 	}
 }
 
+/* The inner loops end when data says so, but never go round more often than a constant. */
+static KEEP void n_escape(uint32_t *R out, const int32_t *R in, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int64_t cr = in[i], zr = 0, zi = 0;
+		uint32_t count = 0;
+		while (count < 32 && zr * zr + zi * zi < 4ll << 56) {
+			int64_t next = ((zr * zr - zi * zi) >> 28) + cr;
+			zi = ((2 * zr * zi) >> 28) + (1 << 27);
+			zr = next;
+			count++;
+		}
+		out[i] = count;
+	}
+}
+
+static KEEP void n_rounds(uint32_t *R out, const uint32_t *R in, size_t n)
+{
+	/* two results; the rounds differ by what they find */
+	for (size_t i = 0; i < n; i++) {
+		uint32_t x = in[i], count = 0;
+		do {
+			x = x * x + (x >> 9);
+			x ^= x << 5;
+		} while (++count < 24 && (x & 0xff000));
+		out[2 * i] = count;
+		out[2 * i + 1] = x;
+	}
+}
+
+static KEEP void n_unbounded(uint32_t *R out, const uint32_t *R in, size_t n)
+{
+	/* as n_rounds, but nothing bounds the rounds */
+	for (size_t i = 0; i < n; i++) {
+		uint32_t x = in[i], count = 0;
+		do
+			x = x * x + 12345 + ++count;
+		while (x & 0xff000);
+		out[i] = x;
+	}
+}
+
 static KEEP void n_chains(uint32_t *R out, const uint64_t *R in, size_t n)
 {
 	/* how often the inner loop goes round is data */
@@ -340,60 +382,63 @@ static KEEP void n_chains(uint32_t *R out, const uint64_t *R in, size_t n)
 }
 
 /* Name, function, pattern of the scalar build; NULL: must be refused. Read by the generator. */
-#define SAMPLES(X)                                   \
-	X(xor, k_xor, "doall")                       \
-	X(xorkey, k_xorkey, "doall")                 \
-	X(saxpy, k_saxpy, "doall")                   \
-	X(sum8, k_sum8, "reduction")                 \
-	X(sum32, k_sum32, "reduction")               \
-	X(max, k_max, "reduction")                   \
-	X(fill, k_fill, "doall")                     \
-	X(copy, k_copy, "copy")                      \
-	X(grey, k_grey, "doall")                     \
-	X(count, k_count, "reduction")               \
-	X(lut, k_lut, "copy")                        \
-	X(strlen, k_strlen, "search")                \
-	X(upper, k_upper, "doall")                   \
-	X(condsum, k_condsum, "reduction")           \
-	X(reverse, k_reverse, "copy")                \
-	X(find, k_find, "search")                    \
-	X(prefix, s_prefix, "serial")                \
-	X(next, s_next, "serial")                    \
-	X(hash, s_hash, "serial")                    \
-	X(delay, s_delay, "serial")                  \
-	X(adler, s_adler, "serial")                  \
-	X(crc, s_crc, "serial")                      \
-	X(crc_sliced, s_crc_sliced, "serial")        \
-	X(lcg, s_lcg, "serial")                      \
-	X(xorshift, s_xorshift, "serial")            \
-	X(filter, s_filter, "serial")                \
-	X(words, s_words, "serial search")           \
-	X(mandelbrot, s_mandelbrot, "serial search") \
-	X(copy_until, s_copy_until, "serial search") \
-	X(copy_zero, s_copy_zero, "serial search")   \
-	X(cell, s_cell, "serial")                    \
-	X(fibonacci, s_fibonacci, "serial")          \
-	X(lag, s_lag, "serial")                      \
-	X(helper, s_helper, "serial")                \
-	X(carry, bad_carry, NULL)                    \
-	X(table, s_table, "serial")                  \
-	X(histogram, s_histogram, "serial")          \
-	X(hex, s_hex, "serial search")               \
-	X(modulo, k_modulo, "doall")                 \
-	X(digits, s_digits, "serial search")         \
-	X(narrow_divide, bad_narrow_divide, NULL)    \
-	X(scatter, bad_scatter, NULL)                \
-	X(float, bad_float, NULL)                    \
-	X(chase, bad_chase, NULL)                    \
-	X(overlap, may_overlap, "doall")             \
-	X(narrow, narrow_index, "fill")              \
-	X(signed, signed_trip, "fill")               \
-	X(mixed, mixed_trip, "fill")                 \
-	X(leaver, early_leaver, "doall")             \
-	X(float_sum, bad_float_sum, NULL)            \
-	X(aligned, aligned_vector, "doall")          \
-	X(nest_mix, n_mix, "doall")                  \
-	X(nest_bits, n_bits, "doall")                \
-	X(nest_matrix, n_matrix, "doall")            \
-	X(nest_chacha, n_chacha, "serial")           \
+#define SAMPLES(X)                                      \
+	X(xor, k_xor, "doall")                          \
+	X(xorkey, k_xorkey, "doall")                    \
+	X(saxpy, k_saxpy, "doall")                      \
+	X(sum8, k_sum8, "reduction")                    \
+	X(sum32, k_sum32, "reduction")                  \
+	X(max, k_max, "reduction")                      \
+	X(fill, k_fill, "doall")                        \
+	X(copy, k_copy, "copy")                         \
+	X(grey, k_grey, "doall")                        \
+	X(count, k_count, "reduction")                  \
+	X(lut, k_lut, "copy")                           \
+	X(strlen, k_strlen, "search")                   \
+	X(upper, k_upper, "doall")                      \
+	X(condsum, k_condsum, "reduction")              \
+	X(reverse, k_reverse, "copy")                   \
+	X(find, k_find, "search")                       \
+	X(prefix, s_prefix, "serial")                   \
+	X(next, s_next, "serial")                       \
+	X(hash, s_hash, "serial")                       \
+	X(delay, s_delay, "serial")                     \
+	X(adler, s_adler, "serial")                     \
+	X(crc, s_crc, "serial")                         \
+	X(crc_sliced, s_crc_sliced, "serial")           \
+	X(lcg, s_lcg, "serial")                         \
+	X(xorshift, s_xorshift, "serial")               \
+	X(filter, s_filter, "serial")                   \
+	X(words, s_words, "serial search")              \
+	X(mandelbrot, s_mandelbrot, "serial search")    \
+	X(copy_until, s_copy_until, "serial search")    \
+	X(copy_zero, s_copy_zero, "serial search")      \
+	X(cell, s_cell, "serial")                       \
+	X(fibonacci, s_fibonacci, "serial")             \
+	X(lag, s_lag, "serial")                         \
+	X(helper, s_helper, "serial")                   \
+	X(carry, bad_carry, NULL)                       \
+	X(table, s_table, "serial")                     \
+	X(histogram, s_histogram, "serial")             \
+	X(hex, s_hex, "serial search")                  \
+	X(modulo, k_modulo, "doall")                    \
+	X(digits, s_digits, "serial search")            \
+	X(narrow_divide, bad_narrow_divide, NULL)       \
+	X(scatter, bad_scatter, NULL)                   \
+	X(float, bad_float, NULL)                       \
+	X(chase, bad_chase, NULL)                       \
+	X(overlap, may_overlap, "doall")                \
+	X(narrow, narrow_index, "fill")                 \
+	X(signed, signed_trip, "fill")                  \
+	X(mixed, mixed_trip, "fill")                    \
+	X(leaver, early_leaver, "doall")                \
+	X(float_sum, bad_float_sum, NULL)               \
+	X(aligned, aligned_vector, "doall")             \
+	X(nest_mix, n_mix, "doall")                     \
+	X(nest_bits, n_bits, "doall")                   \
+	X(nest_matrix, n_matrix, "doall")               \
+	X(nest_chacha, n_chacha, "serial")              \
+	X(nest_escape, n_escape, "doall")               \
+	X(nest_rounds, n_rounds, "doall")               \
+	X(nest_unbounded, n_unbounded, "serial search") \
 	X(nest_chains, n_chains, NULL)

@@ -186,16 +186,35 @@ struct pending_jump {
 	uint32_t pixel, target_insn;
 };
 
+/* Ends of the regions that are open; the last is that of the section. */
+struct regions {
+	uint32_t ends[8], n;
+};
+
+static uint32_t end_of_region(uint64_t *state, struct regions *regions, uint32_t at)
+{
+	while (regions->n > 1 && regions->ends[regions->n - 1] <= at)
+		regions->n--;
+	uint32_t end = regions->ends[regions->n - 1];
+	if (regions->n < 8 && below(state, 2))
+		regions->ends[regions->n++] = end = at + 1 + below(state, end - at);
+	return end;
+}
+
 static void random_jump(uint64_t *state, struct mcode_kernel *kernel, uint32_t at, uint32_t n,
-			struct pending_jump *jump)
+			struct regions *regions, struct pending_jump *jump)
 {
 	static const uint8_t ops[] = { MCODE_JZ, MCODE_JNZ, MCODE_JZ, MCODE_JNZ, MCODE_JMP };
-	uint8_t op = ops[below(state, sizeof(ops))];
+	uint8_t op = ops[below(state, sizeof(ops) - (regions != NULL))];
 	emit(kernel, MCODE_BODY,
 	     (struct mcode_insn){ .op = op,
 				  .rs1 = op == MCODE_JMP ? 0 : (uint8_t)below(state, 12),
 				  .has_imm = true });
 	jump->pixel = kernel->code[MCODE_BODY].count - 1;
+	if (regions) {
+		jump->target_insn = end_of_region(state, regions, at);
+		return;
+	}
 	/* Mostly forward; an unconditional jump only forward, or nothing else would happen. */
 	jump->target_insn = op == MCODE_JMP || below(state, 3) ? at + 1 + below(state, n - at)
 							       : below(state, at + 1);
@@ -322,12 +341,14 @@ static void random_body(uint64_t *state, struct mcode_kernel *kernel,
 	uint32_t starts[MOST + 1];
 	struct pending_jump jumps[MOST];
 	uint32_t n_jumps = 0;
+	struct regions regions = { { params->n_insns }, 1 };
 	struct mcode_code *body = &kernel->code[MCODE_BODY];
 	assert_true(params->n_insns <= MOST);
 	for (uint32_t i = 0; i < params->n_insns; i++) {
 		starts[i] = body->count;
 		if (params->jumps && below(state, 8) == 0)
-			random_jump(state, kernel, i, params->n_insns, &jumps[n_jumps++]);
+			random_jump(state, kernel, i, params->n_insns,
+				    params->nested ? &regions : NULL, &jumps[n_jumps++]);
 		else
 			random_body_insn(state, kernel, params);
 	}

@@ -11,6 +11,7 @@ struct random_params {
 	uint64_t seed;
 	uint32_t n_insns; /* of the body */
 	bool jumps; /* forward and backward ones */
+	bool nested; /* jumps only forward, out of regions that lie in one another */
 	bool packed; /* lane-wise and lane-crossing operations */
 	bool memory; /* streams: read s0, s1; readwrite s2; write s3; table s4 */
 	bool aligned; /* accesses at multiples of their width */

@@ -8,13 +8,17 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "learn/bv_mcode.h"
 #include "learn/ir.h"
+#include "learn/proof.h"
+#include "mcode/interp.h"
+#include "mcode_random.h"
 
-static uint64_t seed = 1;
+static uint64_t random_state = 1;
 
 static uint64_t next(void)
 {
-	uint64_t z = (seed += 0x9e3779b97f4a7c15ull);
+	uint64_t z = (random_state += 0x9e3779b97f4a7c15ull);
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
 	return z ^ (z >> 31);
@@ -176,6 +180,11 @@ static void compilers_idioms(void **state)
 	ir_ref low = ir_extract(ir, ir_binary(ir, IR_ADD, x, y), 0, 8);
 	assert_int_equal(ir_get(ir, low)->op, IR_ADD);
 	assert_int_equal(ir_width(ir, low), 8);
+	/* x + 4 = x + 5 */
+	ir_ref five = ir_const(ir, 64, 5);
+	assert_int_equal(ir_binary(ir, IR_EQ, ir_binary(ir, IR_ADD, x, four),
+				   ir_binary(ir, IR_ADD, x, five)),
+			 ir_const(ir, 1, 0));
 	/* max and min as SSE2 has them */
 	ir_ref more = ir_lanes(ir, IR_MASKGT, 32, x, y);
 	ir_ref max = ir_binary(ir, IR_OR, ir_binary(ir, IR_AND, x, more),
@@ -187,9 +196,44 @@ static void compilers_idioms(void **state)
 	ir_destroy(ir);
 }
 
+/* All ways through a section at once, against the interpreter on one of them. */
+static void jumps_in_the_prover(void **state)
+{
+	(void)state;
+	struct bv_mcode *m = calloc(1, sizeof(*m));
+	assert_non_null(m);
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		AUTO(own_mcode_kernel)
+		struct mcode_kernel *kernel = random_kernel(&(struct random_params){
+			.seed = seed, .n_insns = 40, .jumps = true, .nested = true });
+		struct mcode_code body = kernel->code[MCODE_BODY];
+		kernel->code[MCODE_BODY] = kernel->code[MCODE_SETUP];
+		kernel->code[MCODE_SETUP] = body;
+		AUTO(own_mcode_interp) struct mcode_interp *interp = NULL;
+		assert_null(mcode_interp_create(kernel, &interp));
+		AUTO(proof_context_destroy) Z3_context z = proof_context_create();
+		uint64_t guest[MCODE_GUEST_REGS] = { 0 }, slots[MCODE_SLOTS], value;
+		for (unsigned i = 0; i < 8; i++)
+			guest[i] = odd();
+		mcode_interp_setup(interp, guest, slots);
+		bv_mcode_init(m, z, kernel);
+		for (uint32_t i = 0; i < kernel->n_inputs; i++)
+			m->slots[kernel->inputs[i].slot] =
+				bv_const(z, 64, guest[kernel->inputs[i].guest]);
+		assert_null(bv_mcode_run(m, MCODE_SETUP, NULL));
+		assert_null(m->reached);
+		for (uint32_t i = 0; i < kernel->n_slots; i++) {
+			assert_true(bv_is_value(z, Z3_simplify(z, m->slots[i]), &value));
+			assert_int_equal(value, slots[i]);
+		}
+	}
+	free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(simplified_means_the_same),
-					    cmocka_unit_test(compilers_idioms) };
+					    cmocka_unit_test(compilers_idioms),
+					    cmocka_unit_test(jumps_in_the_prover) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

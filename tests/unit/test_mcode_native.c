@@ -84,6 +84,7 @@ static void compare_random(uint64_t seed)
 		.seed = seed,
 		.n_insns = 5 + (uint32_t)(seed * 7 % 60),
 		.jumps = seed % 3 == 0,
+		.nested = seed % 2,
 		.packed = seed & 1,
 		.memory = true,
 		.reductions = seed & 2,
