@@ -70,7 +70,8 @@ export function learningPanel() {
 		const [hybrid, library] = await Promise.allSettled([query(vm, "hybrid"), request("/api/v1/kernels")]);
 		const answer = hybrid.status === "fulfilled" ? hybrid.value : null;
 		toggle.dataset.state = answer?.offload ?? "off";
-		toggle.textContent = answer?.offload === "on" ? "offload is on: switch off" : "switch offload on";
+		toggle.textContent = answer?.offload !== "on" ? "switch offload on" : answer.asleep ? "offload is on, asleep: switch off" : "offload is on: switch off";
+		toggle.title = answer?.asleep ? "No known loop is hot: QEMU's code is left alone until one is" : "";
 		toggle.disabled = !answer;
 		update(work, JSON.stringify(answer?.share ?? null), () => [answer ? shares(answer.share) : h("p", { class: "dim" }, hybrid.status === "rejected" ? hybrid.reason.message : "")]);
 		if (library.status === "rejected") return failed(kernels)(library.reason);
