@@ -151,7 +151,7 @@ struct gb_control {
 	uint64_t kernel_gpu_insns; /* the part of them done by the Pixel CPU service */
 	uint64_t kernel_ns; /* spent in kernels' callbacks */
 	uint32_t asleep; /* offload that may doze does: no kernel is attached */
-	uint32_t pad_asleep;
+	uint32_t listening; /* QEMU tells the plugin of translations, which costs speed */
 	uint64_t naps; /* times it fell asleep */
 	uint8_t pad5[3296];
 };

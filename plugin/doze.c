@@ -29,22 +29,24 @@ enum {
 	NEEDLE = 4, /* bytes of code at the place */
 	HIT = 16, /* looks that one hit lasts */
 	LEAST_HITS = 2,
+	CHARGE = 64, /* times as many hits */
+	CALLS = 16, /* of a kernel that came to nothing, for it to be charged */
 	MOST_HITS = 4096, /* 16 s without a break, at 250 interrupts a second */
 	LISTENING_COST = 12, /* one part in so many of QEMU's own time */
 	WINDOWS = 2,
 	GOOD_NS = 100 * 1000 * 1000, /* saved in a time awake that was worth it */
 };
-static const uint64_t FIRST_WINDOW_NS = 100 * 1000 * 1000, WINDOW_NS = 400 * 1000 * 1000;
+static const uint64_t WINDOW_NS = 100 * 1000 * 1000, GOOD_WINDOW_NS = 200 * 1000 * 1000;
 static const uint64_t CR3_ADDRESS = 0x000ffffffffff000ull;
 
 static bool wanted; /* atomic: to sleep */
 static uint32_t looks; /* atomic */
-static uint64_t window_ns = WINDOW_NS; /* atomic: of this time awake */
+static bool was_good; /* atomic: this time awake saved much already, and so may last */
 
 /* The helper's account of the time awake. */
 static struct {
 	uint64_t vcpu_ns, kernel_ns;
-	int64_t saved_ns;
+	int64_t saved_ns, good_ns; /* good: in windows that paid, one after the other */
 	unsigned idle_windows;
 } account;
 
@@ -56,6 +58,11 @@ bool doze_pending(void)
 static int64_t saved_by(const struct loaded *l)
 {
 	return l->used ? __atomic_load_n(&l->shared->saved_ns, __ATOMIC_RELAXED) : 0;
+}
+
+static uint64_t entries_of(const struct loaded *l)
+{
+	return l->used ? __atomic_load_n(&l->shared->entries, __ATOMIC_RELAXED) : 0;
 }
 
 static int64_t saved_by_all(void)
@@ -93,20 +100,25 @@ static void need(struct loaded *l, uint32_t hits)
 static void charge(struct loaded *l)
 {
 	l->wake.saved_ns = saved_by(l);
+	l->wake.entries = entries_of(l);
 	l->wake.needed = hits_needed(l);
 	if (may_wake(l))
-		need(l, l->wake.needed * 16);
+		need(l, l->wake.needed * CHARGE);
 	__atomic_store_n(&l->wake.score, 0, __ATOMIC_RELAXED);
 }
 
-/* ...unless it proves to be worth the two changes. */
-static void refund(struct loaded *l)
+/* ...unless it proves to be worth the two changes. So must one that did not wake it, but was
+ * called and came to nothing. */
+static void assess(struct loaded *l)
 {
 	int64_t saved = saved_by(l) - l->wake.saved_ns;
+	uint32_t needed = l->wake.needed, needs = hits_needed(l);
 	if (saved > GOOD_NS)
 		need(l, LEAST_HITS);
-	else if (saved > GOOD_NS / 8 && hits_needed(l) > l->wake.needed * 2)
-		need(l, l->wake.needed * 2);
+	else if (saved > GOOD_NS / 8)
+		need(l, needs < needed * 2 ? needs : needed * 2);
+	else if (entries_of(l) - l->wake.entries >= CALLS && needs == needed)
+		need(l, needed * CHARGE);
 }
 
 static void note_tried(struct loaded *l)
@@ -126,20 +138,25 @@ void doze_weigh(void)
 	if (plugin.active.offload != GB_OFFLOAD_AUTO || plugin.active.mode != GB_MODE_OFF ||
 	    __atomic_load_n(&wanted, __ATOMIC_ACQUIRE) || plugin.asleep) {
 		account.idle_windows = 0;
+		account.good_ns = 0;
 		begin_window();
 		return;
 	}
 	uint64_t vcpu_ns = plugin.control->vcpu_ns - account.vcpu_ns;
-	if (vcpu_ns < __atomic_load_n(&window_ns, __ATOMIC_RELAXED))
+	if (vcpu_ns <
+	    (__atomic_load_n(&was_good, __ATOMIC_RELAXED) ? GOOD_WINDOW_NS : WINDOW_NS))
 		return;
 	uint64_t kernel_ns = __atomic_load_n(&plugin.control->kernel_ns, __ATOMIC_RELAXED) -
 			     account.kernel_ns;
 	int64_t saved = saved_by_all() - account.saved_ns;
 	uint64_t qemu_ns = vcpu_ns > kernel_ns ? vcpu_ns - kernel_ns : 0;
 	bool idle = saved < (int64_t)(qemu_ns / LISTENING_COST);
+	account.good_ns = idle ? 0 : account.good_ns + saved;
+	if (account.good_ns > GOOD_NS)
+		__atomic_store_n(&was_good, true, __ATOMIC_RELAXED);
 	account.idle_windows = idle ? account.idle_windows + 1 : 0;
 	begin_window();
-	for_each(refund);
+	for_each(assess);
 	for_each(note_tried);
 	if (account.idle_windows >= WINDOWS)
 		__atomic_store_n(&wanted, true, __ATOMIC_RELEASE);
@@ -219,14 +236,13 @@ void doze_changed(bool new_request)
 	const struct gb_request *r = &plugin.active;
 	bool may_doze = r->offload == GB_OFFLOAD_AUTO && r->mode == GB_MODE_OFF;
 	if (new_request && !plugin.asleep)
-		for_each(refund);
+		for_each(assess);
 	if (new_request)
 		__atomic_store_n(&wanted, may_doze && all_tried(), __ATOMIC_RELEASE);
 	bool asleep = __atomic_load_n(&wanted, __ATOMIC_ACQUIRE);
 	if (!asleep && (new_request || plugin.asleep)) {
 		for_each(charge);
-		__atomic_store_n(&window_ns, new_request ? FIRST_WINDOW_NS : WINDOW_NS,
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&was_good, false, __ATOMIC_RELAXED);
 	}
 	if (!new_request && plugin.asleep != asleep)
 		plugin.control->naps += asleep;

@@ -182,6 +182,7 @@ struct wake {
 	uint32_t needs, needed; /* hits, 0: the least; and what it was before it woke it */
 	uint32_t score, look; /* as of its last hit, and the number of that look */
 	int64_t saved_ns; /* by the kernel, when offload woke last */
+	uint64_t entries; /* then */
 	bool tried; /* it has been through a time awake */
 };
 

@@ -187,6 +187,7 @@ static void register_callbacks(void)
 			on_discon QEMU_USER);
 	plugin.translating =
 		must_listen() || (plugin.translating && !may_stop_listening()) || !has_discon;
+	plugin.control->listening = plugin.translating;
 	if (plugin.translating)
 		qemu_plugin_register_vcpu_tb_trans_cb(plugin.id, on_translate QEMU_USER);
 }

@@ -163,8 +163,9 @@ struct error *offload_report(struct trace_source *source, json_t **ret)
 		loop_ns += (double)slot.iterations * slot.tcg_now_ps / 1000;
 	}
 	TRY(trace_source_state(source, &state));
-	*ret = json_pack("{s:s, s:b, s:I, s:o, s:O}", "offload", state.offload ? "on" : "off",
-			 "asleep", state.asleep != 0, "naps", (json_int_t)state.naps, "share",
+	*ret = json_pack("{s:s, s:b, s:b, s:I, s:o, s:O}", "offload",
+			 state.offload ? "on" : "off", "asleep", state.asleep != 0, "listening",
+			 state.listening != 0, "naps", (json_int_t)state.naps, "share",
 			 share_json(&state, qemu_speed(&state, loop_insns, loop_ns)), "kernels",
 			 kernels);
 	return *ret ? NULL : error_create(ERR_MEMORY, "out of memory");
