@@ -99,6 +99,7 @@ static enum gb_plan_result check_mode(struct entry *e)
 	if (e->l->k.cr3 && e->l->k.cr3 != cr3)
 		return GB_PLAN_CR3;
 	memset(e->space.table, 0, sizeof(e->space.table));
+	e->space.near.entries = NULL;
 	e->space.root = cr3;
 	e->space.levels = registers_read(v, v->cr4_reg) & WALK_CR4_LA57 ? 5 : 4;
 	e->space.user = cs == CS_USER;
@@ -335,29 +336,30 @@ static bool run_on_gpu(struct entry *e)
 {
 	if (!pixel_suits(&e->plan))
 		return false;
-	uint64_t n = cost_gpu(e->l, pixel_most(&e->plan), slice_ns());
 	struct pixel_job job = { .plan = &e->plan,
 				 .space = &e->space,
 				 .regs = &e->regs,
 				 .kernel = (uint32_t)(e->l - kernels_loaded),
 				 .serial = e->l->k.serial,
-				 .n = n };
-	if (!n)
+				 .until_ns = e->start_ns + slice_ns(),
+				 .n = cost_gpu(e->l, pixel_most(&e->plan), slice_ns()) };
+	if (!job.n)
 		return false;
 	uint64_t before_ns = plugin_now_ns();
 	enum pixel_outcome outcome = pixel_run(&job);
 	e->run_ns = plugin_now_ns() - before_ns;
-	if (outcome == PIXEL_RAN) {
+	if (job.done) {
 		e->tier = GB_TIER_GPU;
 		e->done = job.done;
 		e->todo -= job.done;
-		return true;
 	}
+	if (outcome == PIXEL_RAN || (outcome == PIXEL_NOT_READY && job.done))
+		return true;
 	cost_gpu_failed(e->l, outcome == PIXEL_REFUSED);
 	if (outcome != PIXEL_NOT_READY)
 		add(outcome == PIXEL_LATE ? &e->l->shared->gpu_late : &e->l->shared->gpu_failed,
 		    1);
-	return false;
+	return job.done;
 }
 
 static void count_work(struct entry *e)

@@ -1,62 +1,56 @@
-/* Asking the Pixel CPU service for iterations: pixel.h has the protocol and its fence. Here is
- * what the plugin does for one request:
+/* Asking the Pixel CPU service for iterations: pixel.h has the protocol and its fence. A run of
+ * iterations is cut into requests, a few of which are under way at any time: while the device
+ * works on one, the last one's bytes are copied into the guest and the next one's pages are
+ * looked up. For each request:
  *
  *   1. Only loops whose written bytes follow one another without gaps, in streams that no other
  *      stream meets: then every byte copied back is one that the loop stored.
- *   2. Every page of every stream is looked up and must be ready, as for a native chunk; the
- *      list of pages goes into the request. One physical page under two addresses is refused:
- *      proofs speak of addresses.
- *   3. Wait, at most until the deadline, then take the request back or abandon it.
+ *   2. Every page of every stream is looked up and must be ready; the list of pages goes into
+ *      the request (pixel_pages.c).
+ *   3. Wait for the oldest request, at most until the deadline.
  *   4. After a timely answer: look again that no written page holds code meanwhile, copy the
- *      written bytes through QEMU's own mapping (so that dirty tracking sees them), with the
- *      help of other threads of ours that are waited for, take over the registers.
+ *      written bytes (pixel_copy.c), take over the registers.
  *
- * Until step 4 nothing of the guest has changed, so giving up is right at any point. */
+ * Step 4 is taken in the order of iterations, and all of a request's bytes are copied or none.
+ * So the guest's state is at any time that after some iterations, and giving up is right at any
+ * point: what was asked beyond is taken back or abandoned. Nothing is under way when a run
+ * returns. */
 #include "pixel.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "crew.h"
+#include "pixel_copy.h"
+#include "pixel_pages.h"
 #include "pixel_run.h"
 
 enum {
 	LEAST_ITERATIONS = 1 << 14,
 	MOST_ITERATIONS = 1 << 30,
+	MOST_AHEAD = 3, /* requests under way: copied back, on the device, next */
+	REQUESTS_OF_A_RUN = 8, /* about; smaller ones would cost more than they hide */
+	LEAST_BYTES = 2 << 20, /* of a request's streams, unless the run has less */
 	SPIN_NS = 30 * 1000, /* of waiting for an answer, before naps */
 	LONG_SPIN_NS = 2000 * 1000, /* the same where processors are many */
 	MANY_PROCESSORS = 4,
-	PROCESSORS_EACH = 4, /* for each thread that copies: the vCPU's, up to 3 helpers */
-	MOST_HELPERS = 3,
 	NAP_NS = 200 * 1000,
 	HEARTBEAT_NS = 1000 * 1000 * 1000,
-	PIECE_BYTES = 128 * 1024, /* of copying back: what one thread takes */
-	MOST_PIECES = GB_PIXEL_DATA_PAGES * GB_PAGE / PIECE_BYTES + 2 * GB_KERNEL_MAX_STREAMS,
 	LATE_IN_A_ROW = 3, /* then not again until another service has come */
 };
 
 static struct gb_pixel *pixel; /* NULL: no file */
 static uint32_t late_in_a_row, late_epoch;
 static uint64_t spin_ns;
+static uint64_t n_runs, n_tickets;
 static pthread_once_t crew_once = PTHREAD_ONCE_INIT;
-
-/* Our own side of a request; belongs to the vCPU that took it. */
-static struct own {
-	uint32_t pages[GB_PIXEL_PAGES]; /* as in the request, which others can write */
-	uint64_t gva[GB_PIXEL_PAGES]; /* of the same pages */
-	/* By page of RAM: number of the request << 32 | list index << 1 | written. Tells one
-	 * physical page under two addresses. */
-	uint64_t *last_use;
-	uint32_t number;
-	uint32_t n_pages, n_data_pages;
-	struct gb_pixel_stream stream[GB_KERNEL_MAX_STREAMS];
-} owns[GB_PIXEL_REQUESTS];
+static struct pixel_own owns[GB_PIXEL_REQUESTS];
+static struct pixel_uses uses[GB_PIXEL_REQUESTS]; /* of the run whose first area this is */
 
 void pixel_open(const char *path)
 {
@@ -80,6 +74,18 @@ static const uint8_t *data_of(unsigned i)
 {
 	return (const uint8_t *)pixel + GB_PIXEL_DATA_OFFSET + i * GB_PIXEL_DATA_BYTES;
 }
+
+/* One run; areas are used in turn. */
+struct run {
+	struct pixel_job *job;
+	struct gb_regs regs; /* at its start */
+	uint64_t number, chunk;
+	unsigned area[MOST_AHEAD], n_areas;
+	uint64_t n_asked, n_ended; /* requests */
+	uint64_t asked; /* iterations */
+	bool enough; /* nothing more is to be asked */
+	enum pixel_outcome outcome;
+};
 
 static bool change(struct gb_pixel_request *r, uint32_t from, uint32_t to)
 {
@@ -117,123 +123,111 @@ bool pixel_suits(const struct gb_plan *plan)
 	return plan->iterations > LEAST_ITERATIONS && pixel && service_is_there();
 }
 
-/* Iterations whose pages fit into a request. */
 uint64_t pixel_most(const struct gb_plan *plan)
 {
-	uint64_t most = plan->iterations - 1, n_written = 0;
-	for (uint32_t i = 0; i < plan->n_streams; i++)
-		n_written += plan->stream[i].write;
-	for (uint32_t i = 0; i < plan->n_streams; i++) {
-		const struct gb_stream *s = &plan->stream[i];
-		uint64_t apart = (uint64_t)(s->stride < 0 ? -s->stride : s->stride);
-		uint64_t pages = GB_PIXEL_PAGES / plan->n_streams;
-		if (s->write && pages > GB_PIXEL_DATA_PAGES / n_written)
-			pages = GB_PIXEL_DATA_PAGES / n_written;
-		uint64_t room = (pages - 4) * GB_PAGE; /* windows wider than the stride, ends */
-		if (apart && room / apart < most)
-			most = room / apart;
-	}
+	uint64_t most = plan->iterations - 1;
 	return most < MOST_ITERATIONS ? most : MOST_ITERATIONS;
 }
 
-/* [*start, *end) of guest addresses that n iterations of a stream touch. False: it wraps. */
-static bool extent(const struct gb_stream *s, uint64_t n, uint64_t *start, uint64_t *end)
+/* --- areas */
+
+/* Each vCPU may have its share of the requests. False: none is free. */
+static bool take_areas(struct run *run)
 {
-	int64_t way;
-	if (__builtin_mul_overflow(s->stride, (int64_t)(n - 1), &way))
-		return false;
-	*start = way < 0 ? s->gva + (uint64_t)way : s->gva;
-	*end = (way < 0 ? s->gva : s->gva + (uint64_t)way) + s->width;
-	return *start < *end && *end - *start <= GB_PIXEL_PAGES * (uint64_t)GB_PAGE;
+	unsigned share = GB_PIXEL_REQUESTS / (plugin.n_vcpus ? plugin.n_vcpus : 1);
+	share = share < 1 ? 1 : share > MOST_AHEAD ? MOST_AHEAD : share;
+	for (unsigned i = 0; i < GB_PIXEL_REQUESTS && run->n_areas < share; i++)
+		if (change(request_at(i), GB_PIXEL_FREE, GB_PIXEL_FILLING))
+			run->area[run->n_areas++] = i;
+	return run->n_areas;
 }
 
-/* Whether a written stream shares a byte with another one. */
-static bool streams_meet(const struct gb_plan *plan, uint64_t n)
+/* Takes a request back, whatever has become of it by now. True: the area is ours again; else
+ * the service frees it when nothing of the request runs any more. */
+static bool take_back(struct gb_pixel_request *r)
 {
-	uint64_t start[GB_KERNEL_MAX_STREAMS], end[GB_KERNEL_MAX_STREAMS];
-	for (uint32_t i = 0; i < plan->n_streams; i++)
-		if (!extent(&plan->stream[i], n, &start[i], &end[i]))
-			return true;
-	for (uint32_t i = 0; i < plan->n_streams; i++)
-		for (uint32_t j = 0; plan->stream[i].write && j < plan->n_streams; j++)
-			if (i != j && start[i] < end[j] && start[j] < end[i])
-				return true;
-	return false;
+	return change(r, GB_PIXEL_ASKED, GB_PIXEL_FILLING) ||
+	       (!change(r, GB_PIXEL_RUNNING, GB_PIXEL_ABANDONED) &&
+		(change(r, GB_PIXEL_DONE, GB_PIXEL_FILLING) ||
+		 change(r, GB_PIXEL_REFUSED, GB_PIXEL_FILLING)));
 }
 
-/* A page that this request writes must not come under two addresses. */
-static bool note_use(struct own *o, uint32_t index, uint64_t gva, bool write)
+static void leave_areas(struct run *run)
 {
-	uint64_t *use = &o->last_use[o->pages[index]], last = *use;
-	bool used = last >> 32 == o->number;
-	if (used && (write || (last & 1)) && o->gva[(uint32_t)last >> 1] != gva)
-		return false;
-	o->gva[index] = gva;
-	*use = (uint64_t)o->number << 32 | (uint64_t)index << 1 |
-	       (write || (used && (last & 1)));
-	return true;
+	for (; run->n_ended < run->n_asked; run->n_ended++)
+		take_back(request_at(run->area[run->n_ended % run->n_areas]));
+	for (unsigned i = 0; i < run->n_areas; i++)
+		change(request_at(run->area[i]), GB_PIXEL_FILLING, GB_PIXEL_FREE);
 }
 
-static enum gb_plan_result list_page(const struct pixel_job *job, struct own *o, uint64_t gva,
-				     bool write)
+/* --- asking */
+
+static void spent(uint64_t *on, uint64_t since_ns)
 {
-	struct walk_page page;
-	enum gb_plan_result ready = walk(job->space, gva, write, &page);
-	if (ready != GB_PLAN_GO)
-		return ready;
-	uint64_t offset = page.offset + (gva - page.gva);
-	if (write && code_pages_hold(offset))
-		return GB_PLAN_CODE;
-	if (o->n_pages == GB_PIXEL_PAGES || (write && o->n_data_pages == GB_PIXEL_DATA_PAGES))
-		return GB_PLAN_BAD;
-	o->pages[o->n_pages] = (uint32_t)(offset / GB_PAGE);
-	if (!note_use(o, o->n_pages, gva, write))
-		return GB_PLAN_OVERLAP;
-	o->n_pages++;
-	o->n_data_pages += write;
-	return GB_PLAN_GO;
+	__atomic_fetch_add(on, plugin_now_ns() - since_ns, __ATOMIC_RELAXED);
 }
 
-/* Step 2. */
-static enum gb_plan_result list_pages(const struct pixel_job *job, struct own *o)
+static void ask(struct run *run, const struct pixel_own *o, struct gb_pixel_request *r)
 {
-	uint64_t start, end;
-	o->n_pages = o->n_data_pages = 0;
-	o->number++;
-	for (uint32_t i = 0; i < job->plan->n_streams; i++) {
-		const struct gb_stream *s = &job->plan->stream[i];
-		if (!extent(s, job->n, &start, &end))
-			return GB_PLAN_WRAP;
-		start &= ~(uint64_t)(GB_PAGE - 1);
-		o->stream[i] = (struct gb_pixel_stream){ .gva = start,
-							 .first = o->n_pages,
-							 .data_page = o->n_data_pages,
-							 .write = s->write };
-		for (uint64_t gva = start; gva < end; gva += GB_PAGE) {
-			enum gb_plan_result ready = list_page(job, o, gva, s->write);
-			if (ready != GB_PLAN_GO)
-				return ready;
-		}
-		o->stream[i].n_pages = o->n_pages - o->stream[i].first;
-	}
-	return GB_PLAN_GO;
-}
-
-static void ask(const struct pixel_job *job, const struct own *o, struct gb_pixel_request *r)
-{
+	const struct pixel_job *job = run->job;
 	r->kernel = job->kernel;
 	r->serial = job->serial;
-	r->n = job->n;
+	r->n = o->n;
+	r->first = o->first;
+	r->run = run->number;
+	r->previous =
+		run->n_asked ? run->area[(run->n_asked - 1) % run->n_areas] : GB_PIXEL_REQUESTS;
+	r->ticket = __atomic_fetch_add(&n_tickets, 1, __ATOMIC_RELAXED);
 	r->n_streams = job->plan->n_streams;
 	r->n_pages = o->n_pages;
-	r->regs = *job->regs;
+	r->regs = run->regs;
 	memcpy(r->stream, o->stream, sizeof(r->stream));
 	memcpy((uint8_t *)r + GB_PAGE, o->pages, o->n_pages * sizeof(*o->pages));
 	change(r, GB_PIXEL_FILLING, GB_PIXEL_ASKED);
 	__atomic_fetch_add(&pixel->doorbell, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&pixel->sleeping, __ATOMIC_SEQ_CST)) /* pairs: the service's wait */
 		syscall(SYS_futex, &pixel->doorbell, FUTEX_WAKE, 1, NULL, NULL, 0);
+	if (o->n_data_pages)
+		crew_alert();
 }
+
+/* Iterations of a request: so many that what it costs beside its bytes is little of it. */
+static uint64_t choose_chunk(const struct run *run)
+{
+	const struct pixel_job *job = run->job;
+	uint64_t most = pixel_most_at_once(job->plan);
+	uint64_t least = LEAST_BYTES / pixel_bytes_each(job->plan);
+	uint64_t n = run->n_areas > 1 ? job->n / REQUESTS_OF_A_RUN : job->n;
+	n = n < least ? least : n;
+	n = n < LEAST_ITERATIONS ? LEAST_ITERATIONS : n;
+	return n < most ? n : most;
+}
+
+/* Steps 2 and the asking. False: no more is to be asked for. */
+static bool ask_next(struct run *run)
+{
+	unsigned area = run->area[run->n_asked % run->n_areas];
+	struct gb_pixel_request *r = request_at(area);
+	struct pixel_own *o = &owns[area];
+	uint64_t left = run->job->n - run->asked, begun_ns = plugin_now_ns();
+	if (!left || (run->asked && begun_ns >= run->job->until_ns))
+		return false;
+	o->first = run->asked;
+	o->n = left < run->chunk ? left : run->chunk;
+	enum gb_plan_result ready = pixel_list_pages(run->job, &uses[run->area[0]], o);
+	spent(&pixel->list_ns, begun_ns);
+	if (ready != GB_PLAN_GO) {
+		run->outcome = PIXEL_NOT_READY;
+		return false;
+	}
+	o->answered = __atomic_load_n(&r->answered, __ATOMIC_ACQUIRE);
+	ask(run, o, r);
+	run->n_asked++;
+	run->asked += o->n;
+	return true;
+}
+
+/* --- the answer */
 
 /* Step 3. */
 static void wait_for(struct gb_pixel_request *r, uint32_t answered)
@@ -251,162 +245,65 @@ static void wait_for(struct gb_pixel_request *r, uint32_t answered)
 	}
 }
 
-/* Takes the request back, whatever has become of it by now. True: it is DONE and stays so until
- * finish(). */
-static bool take_back(struct gb_pixel_request *r, enum pixel_outcome *outcome_ret)
+/* Steps 3 and 4 for the oldest request. False: the run ends here. */
+static bool end_oldest(struct run *run)
 {
-	if (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) == GB_PIXEL_DONE)
-		return true;
-	*outcome_ret = PIXEL_REFUSED;
-	if (change(r, GB_PIXEL_REFUSED, GB_PIXEL_FREE))
-		return false;
-	*outcome_ret = PIXEL_LATE;
-	if (change(r, GB_PIXEL_ASKED, GB_PIXEL_FREE) ||
-	    change(r, GB_PIXEL_RUNNING, GB_PIXEL_ABANDONED))
-		return false;
-	/* It was answered this very moment. */
-	return !change(r, GB_PIXEL_REFUSED, GB_PIXEL_FREE);
-}
-
-/* A piece of copying back: pages of one stream, [at, end) of guest addresses. */
-struct piece {
-	const struct own *own;
-	const uint8_t *data; /* the stream's copies */
-	const struct gb_pixel_stream *stream;
-	uint64_t at, end;
-};
-
-struct pieces {
-	struct piece items[MOST_PIECES];
-	uint32_t n;
-};
-
-/* The bytes of written streams that `done` iterations stored. */
-static void list_pieces(const struct pixel_job *job, unsigned request, uint64_t done,
-			struct pieces *ret)
-{
-	const struct own *o = &owns[request];
-	ret->n = 0;
-	for (uint32_t i = 0; done && i < job->plan->n_streams; i++) {
-		const struct gb_pixel_stream *p = &o->stream[i];
-		uint64_t at, end;
-		if (!p->write || !extent(&job->plan->stream[i], done, &at, &end))
-			continue;
-		while (at < end) {
-			uint64_t stop = (at / PIECE_BYTES + 1) * PIECE_BYTES;
-			stop = stop < end ? stop : end;
-			ret->items[ret->n++] = (struct piece){
-				o, data_of(request) + p->data_page * (uint64_t)GB_PAGE, p, at,
-				stop
-			};
-			at = stop;
-		}
-	}
-}
-
-/* Page by page. Without `for_real` only looks whether they may be written. */
-static bool do_piece(const struct piece *p, bool for_real)
-{
-	for (uint64_t at = p->at; at < p->end;) {
-		uint64_t index = (at - p->stream->gva) / GB_PAGE, inside = at % GB_PAGE;
-		uint64_t offset = p->own->pages[p->stream->first + index] * (uint64_t)GB_PAGE;
-		uint64_t n = GB_PAGE - inside < p->end - at ? GB_PAGE - inside : p->end - at;
-		if (code_pages_hold(offset))
-			return false;
-		if (for_real)
-			memcpy(plugin.ram.host + offset + inside,
-			       p->data + index * GB_PAGE + inside, n);
-		at += n;
-	}
-	return true;
-}
-
-static void copy_piece(void *arg, uint32_t i)
-{
-	do_piece(&((const struct pieces *)arg)->items[i], true);
-}
-
-static bool may_copy(const struct pieces *pieces)
-{
-	for (uint32_t i = 0; i < pieces->n; i++)
-		if (!do_piece(&pieces->items[i], false))
-			return false;
-	return true;
-}
-
-static void spent(uint64_t *on, uint64_t since_ns)
-{
-	__atomic_fetch_add(on, plugin_now_ns() - since_ns, __ATOMIC_RELAXED);
-}
-
-/* Step 4. */
-static enum pixel_outcome finish(struct pixel_job *job, unsigned request)
-{
-	struct gb_pixel_request *r = request_at(request);
-	uint64_t done = r->done;
-	struct gb_regs after = r->regs_after;
-	struct pieces pieces = { .n = 0 };
-	bool good = done <= job->n;
-	if (good)
-		list_pieces(job, request, done, &pieces);
-	good = good && may_copy(&pieces);
-	if (good && done) {
-		uint64_t before_ns = plugin_now_ns();
-		crew_do(copy_piece, &pieces, pieces.n);
-		spent(&pixel->copy_ns, before_ns);
-		*job->regs = after;
-		job->done = done;
-	}
-	change(r, GB_PIXEL_DONE, GB_PIXEL_FREE);
-	return good && done ? PIXEL_RAN : PIXEL_REFUSED;
-}
-
-static void start_crew(void)
-{
-	long n = sysconf(_SC_NPROCESSORS_ONLN) / PROCESSORS_EACH - 1;
-	crew_start(n < 0 ? 0 : n < MOST_HELPERS ? (unsigned)n : MOST_HELPERS);
-}
-
-static enum pixel_outcome run_with(struct pixel_job *job, unsigned request)
-{
-	struct gb_pixel_request *r = request_at(request);
-	struct own *o = &owns[request];
-	enum pixel_outcome outcome;
-	pthread_once(&crew_once, start_crew); /* not before: QEMU may fork first */
-	if (!o->last_use)
-		o->last_use = calloc(plugin.ram.bytes / GB_PAGE + 1, sizeof(*o->last_use));
+	unsigned area = run->area[run->n_ended % run->n_areas];
+	struct gb_pixel_request *r = request_at(area);
+	const struct pixel_own *o = &owns[area];
 	uint64_t begun_ns = plugin_now_ns();
-	job->stop = !o->last_use ? GB_PLAN_BAD : list_pages(job, o);
-	if (job->stop != GB_PLAN_GO) {
-		change(r, GB_PIXEL_FILLING, GB_PIXEL_FREE);
-		return PIXEL_NOT_READY;
+	wait_for(r, o->answered);
+	spent(&pixel->answer_ns, begun_ns);
+	uint32_t state = __atomic_load_n(&r->state, __ATOMIC_ACQUIRE);
+	if (state != GB_PIXEL_DONE) {
+		run->outcome = state == GB_PIXEL_REFUSED ? PIXEL_REFUSED : PIXEL_LATE;
+		return false;
 	}
-	uint32_t answered = __atomic_load_n(&r->answered, __ATOMIC_ACQUIRE);
-	spent(&pixel->list_ns, begun_ns);
-	uint64_t asked_ns = plugin_now_ns();
-	ask(job, o, r);
-	if (o->n_data_pages)
-		crew_alert();
-	wait_for(r, answered);
-	spent(&pixel->answer_ns, asked_ns);
-	return take_back(r, &outcome) ? finish(job, request) : outcome;
+	uint64_t done = r->done, before_ns = plugin_now_ns();
+	struct gb_regs after = r->regs_after;
+	bool good = done && done <= o->n && pixel_copy(run->job->plan, o, data_of(area), done);
+	spent(&pixel->copy_ns, before_ns);
+	if (!good) {
+		run->outcome = PIXEL_REFUSED;
+		return false;
+	}
+	*run->job->regs = after;
+	run->job->done = o->first + done;
+	change(r, GB_PIXEL_DONE, GB_PIXEL_FILLING);
+	run->n_ended++;
+	return done == o->n;
+}
+
+/* --- a run */
+
+static void do_run(struct run *run)
+{
+	run->chunk = choose_chunk(run);
+	for (;;) {
+		while (!run->enough && run->n_asked - run->n_ended < run->n_areas)
+			run->enough = !ask_next(run);
+		if (run->n_asked == run->n_ended || !end_oldest(run))
+			return;
+	}
 }
 
 enum pixel_outcome pixel_run(struct pixel_job *job)
 {
-	job->stop = GB_PLAN_GO;
-	if (__atomic_load_n(&pixel->serial[job->kernel], __ATOMIC_ACQUIRE) != job->serial)
+	struct run run = { .job = job, .regs = *job->regs, .outcome = PIXEL_RAN };
+	job->done = 0;
+	if (__atomic_load_n(&pixel->serial[job->kernel], __ATOMIC_ACQUIRE) != job->serial ||
+	    pixel_streams_meet(job->plan, job->n) || !take_areas(&run))
 		return PIXEL_NOT_READY;
-	if (streams_meet(job->plan, job->n))
-		return PIXEL_NOT_READY;
-	for (unsigned i = 0; i < GB_PIXEL_REQUESTS; i++) {
-		if (!change(request_at(i), GB_PIXEL_FREE, GB_PIXEL_FILLING))
-			continue;
-		enum pixel_outcome outcome = run_with(job, i);
-		late_in_a_row = outcome == PIXEL_LATE  ? late_in_a_row + 1
-				: outcome == PIXEL_RAN ? 0
-						       : late_in_a_row;
-		return outcome;
-	}
-	return PIXEL_NOT_READY; /* all are in use or abandoned */
+	pthread_once(&crew_once, pixel_copy_open); /* not before: QEMU may fork first */
+	run.number = __atomic_add_fetch(&n_runs, 1, __ATOMIC_RELAXED);
+	if (pixel_uses_begin(&uses[run.area[0]]))
+		do_run(&run);
+	else
+		run.outcome = PIXEL_NOT_READY;
+	leave_areas(&run);
+	if (run.outcome == PIXEL_LATE)
+		late_in_a_row++;
+	else if (job->done)
+		late_in_a_row = 0;
+	return run.outcome;
 }

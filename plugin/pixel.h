@@ -12,17 +12,25 @@
  * The life of a request, in its `state`; every step is one compare-exchange, so that each state
  * has one owner:
  *
- *   FREE -P-> FILLING -P-> ASKED -S-> RUNNING -S-> DONE or REFUSED -P-> FREE
+ *   FREE -P-> FILLING -P-> ASKED -S-> RUNNING -S-> DONE or REFUSED -P-> FILLING -P-> FREE
  *                            |           |
- *                            P late      P late
+ *                            P gives up  P gives up
  *                            v           v
- *                          FREE       ABANDONED -S, once nothing runs any more-> FREE
+ *                         FILLING     ABANDONED -S, once nothing runs any more-> FREE
+ *
+ * A run: several requests for consecutive iterations of one loop, asked one after the other
+ * without waiting, all with the registers that the loop had at the run's start. The service
+ * answers in the order of their tickets. Its answer to one that comes `first` iterations into
+ * the run holds the registers after all of them, so that sums go on from the answer to the
+ * `previous` one; without a good answer to that one it is refused. So the device works on one
+ * request while the plugin copies the last one's bytes into the guest.
  *
  * The fence. The service writes only its copies of pages in the request's data, never guest
- * memory: it is the plugin that copies them into the guest, while the vCPU waits, and only
- * after RUNNING became DONE before the plugin gave up. A late service finds ABANDONED and its
- * work is nobody's. A service that is killed changes nothing; the next one waits for the old
- * process to be gone, and with it its GPU work, before it frees the requests it finds.
+ * memory: it is the plugin that copies them into the guest, while the vCPU waits, in the order
+ * of iterations, and only after RUNNING became DONE before the plugin gave up. A late service
+ * finds ABANDONED and its work is nobody's. A service that is killed changes nothing; the next
+ * one waits for the old process to be gone, and with it its GPU work, before it frees the
+ * requests it finds.
  *
  * Both sides treat the file as written by a hostile peer. Thread: a request belongs to the vCPU
  * that took it; the service has one thread. P: written by the plugin, S: by the service. */
@@ -32,7 +40,7 @@
 #include "kernel_abi.h"
 
 #define GB_PIXEL_MAGIC 0x6c65786970626721ull
-#define GB_PIXEL_VERSION 1u
+#define GB_PIXEL_VERSION 2u
 #define GB_PIXEL_REQUESTS 4u
 #define GB_PIXEL_PAGES 24576u /* of all streams of a request */
 #define GB_PIXEL_DATA_PAGES 8192u /* of those, written */
@@ -66,8 +74,8 @@ struct gb_pixel {
 	uint64_t iterations, bytes, busy_ns; /* S */
 	char device[128]; /* S */
 	/* Where requests spend their time, added up, in ns. S: until the pages are placed,
-	 * until the device has its work, until it has done it. P: looking pages up, from asking
-	 * to the answer, copying back. */
+	 * until the device has its work, until it has done it. P: looking pages up, waiting
+	 * for answers, copying back. */
 	uint64_t place_ns, record_ns, wait_ns; /* S */
 	uint64_t list_ns, answer_ns, copy_ns; /* P */
 	uint8_t pad0[232];
@@ -103,7 +111,7 @@ struct gb_pixel_request { /* the page list follows at GB_PAGE: pages of the RAM 
 	uint32_t answered; /* S: bumped with DONE and REFUSED; a futex */
 	/* P */
 	uint32_t kernel, serial; /* slot of the kernels area, and which kernel in it */
-	uint64_t n; /* iterations, less than the loop has left */
+	uint64_t n; /* iterations; with `first` fewer than the loop has left */
 	uint32_t n_streams, n_pages;
 	struct gb_regs regs;
 	struct gb_pixel_stream stream[GB_KERNEL_MAX_STREAMS];
@@ -111,7 +119,12 @@ struct gb_pixel_request { /* the page list follows at GB_PAGE: pages of the RAM 
 	uint64_t done;
 	uint64_t busy_ns;
 	struct gb_regs regs_after;
-	uint8_t pad[2512];
+	/* P */
+	uint64_t first; /* iterations of the run before this request's */
+	uint64_t run; /* no two runs of a QEMU process have the same */
+	uint64_t ticket;
+	uint32_t previous; /* the run's request before this one, if first is not 0 */
+	uint8_t pad[2484];
 };
 _Static_assert(sizeof(struct gb_pixel_request) == GB_PAGE, "gb_pixel_request is one page");
 #endif

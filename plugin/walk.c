@@ -80,6 +80,18 @@ static enum gb_plan_result find_leaf(struct walk_space *space, uint64_t gva, uin
 	return GB_PLAN_PAGE;
 }
 
+/* Whether an access may go through a leaf entry, given the permissions met on the way. */
+static enum gb_plan_result may_access(const struct walk_space *space, uint64_t leaf,
+				      uint64_t allowed, bool write)
+{
+	bool page_is_user = allowed & USER;
+	if (page_is_user != space->user || (leaf & KEY))
+		return GB_PLAN_PRIVILEGE;
+	if (write && (!(allowed & WRITE) || !(leaf & DIRTY)))
+		return GB_PLAN_PAGE;
+	return GB_PLAN_GO;
+}
+
 enum gb_plan_result walk(struct walk_space *space, uint64_t gva, bool write,
 			 struct walk_page *ret)
 {
@@ -88,17 +100,52 @@ enum gb_plan_result walk(struct walk_space *space, uint64_t gva, bool write,
 	if (!canonical(gva, space->levels))
 		return GB_PLAN_PAGE;
 	enum gb_plan_result found = find_leaf(space, gva, &leaf, &allowed, &shift);
+	if (found == GB_PLAN_GO)
+		found = may_access(space, leaf, allowed, write);
 	if (found != GB_PLAN_GO)
 		return found;
-	bool page_is_user = allowed & USER;
-	if (page_is_user != space->user || (leaf & KEY))
-		return GB_PLAN_PRIVILEGE;
-	if (write && (!(allowed & WRITE) || !(leaf & DIRTY)))
-		return GB_PLAN_PAGE;
 	ret->bytes = 1ull << shift;
 	ret->gva = gva & ~(ret->bytes - 1);
 	uint64_t gpa = leaf & ADDRESS & ~(ret->bytes - 1);
 	return walk_ram_offset(gpa, ret->bytes, &ret->offset) ? GB_PLAN_GO : GB_PLAN_DEVICE;
+}
+
+/* The table that the last page's entry came from holds those of its neighbours. */
+static void keep_table(struct walk_space *space, uint64_t gva)
+{
+	const struct walk_table *known = &space->table[(gva >> 21) % WALK_TABLES];
+	uint64_t offset;
+	space->near.entries = NULL;
+	if (known->region != (gva >> 21) + 1 ||
+	    !walk_ram_offset(known->entry & ADDRESS, 4096, &offset))
+		return;
+	space->near.entries = (const uint64_t *)(const void *)(plugin.ram.host + offset);
+	space->near.region = known->region;
+	space->near.allowed = known->allowed;
+}
+
+enum gb_plan_result walk_ready(struct walk_space *space, uint64_t gva, bool write,
+			       uint64_t *offset_ret)
+{
+	if (space->near.entries && space->near.region == (gva >> 21) + 1) {
+		uint64_t leaf = __atomic_load_n(&space->near.entries[gva >> 12 & 511],
+						__ATOMIC_RELAXED);
+		if (!(leaf & PRESENT) || !(leaf & ACCESSED))
+			return GB_PLAN_PAGE;
+		enum gb_plan_result may =
+			may_access(space, leaf, space->near.allowed & leaf, write);
+		if (may != GB_PLAN_GO)
+			return may;
+		return walk_ram_offset(leaf & ADDRESS, 4096, offset_ret) ? GB_PLAN_GO
+									 : GB_PLAN_DEVICE;
+	}
+	struct walk_page page;
+	enum gb_plan_result ready = walk(space, gva, write, &page);
+	if (ready != GB_PLAN_GO)
+		return ready;
+	*offset_ret = page.offset + ((gva - page.gva) & ~(uint64_t)(4096 - 1));
+	keep_table(space, gva);
+	return GB_PLAN_GO;
 }
 
 /* The bytes from gva on that lie in one page, at most n; NULL: not ready. */

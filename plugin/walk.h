@@ -20,6 +20,10 @@ struct walk_space { /* as the vCPU's control registers say */
 		uint64_t region; /* of 2 MiB, plus 1; 0: none */
 		uint64_t entry, allowed;
 	} table[WALK_TABLES];
+	struct { /* the one used last by walk_ready, in the host */
+		const uint64_t *entries; /* NULL: none */
+		uint64_t region, allowed; /* as above */
+	} near;
 };
 
 struct walk_page {
@@ -31,6 +35,10 @@ struct walk_page {
 /* GB_PLAN_GO, or why the page is not ready: PAGE, DEVICE, PRIVILEGE. */
 enum gb_plan_result walk(struct walk_space *space, uint64_t gva, bool write,
 			 struct walk_page *ret);
+
+/* The same for one page of 4K, for many that follow each other; its offset in the RAM file. */
+enum gb_plan_result walk_ready(struct walk_space *space, uint64_t gva, bool write,
+			       uint64_t *offset_ret);
 
 /* Reads n bytes, or compares them; false also when a page is not ready. */
 bool walk_read(struct walk_space *space, uint64_t gva, void *to, uint64_t n);

@@ -21,6 +21,18 @@
 #define FENCE_SPIN_NS 2000000u
 #define FOLDED_BY_A_LANE 4u
 
+/* One run on the device: what it reads and writes beside memory. */
+struct flight {
+	struct gpu_buffer *arguments; /* ours, written in place */
+	struct gpu_buffer *table; /* the same of a paged kernel, near the device */
+	struct gpu_buffer *results, *read_results;
+	struct gpu_batch *batch; /* of the last run, to be used again; or NULL */
+	uint64_t n; /* iterations; 0: nothing is under way */
+	uint32_t parts;
+	unsigned span[2]; /* the marks around the dispatch */
+	uint64_t record_ns, submitted_ns;
+};
+
 struct offload_gpu_kernel {
 	struct gpu *gpu;
 	const struct mcode_kernel *kernel;
@@ -29,10 +41,8 @@ struct offload_gpu_kernel {
 	uint32_t most_pages; /* of a paged kernel; 0: memory is linear */
 	uint64_t argument_bytes;
 	struct gpu_kernel *shader;
-	struct gpu_buffer *arguments; /* ours, written in place */
-	struct gpu_buffer *table; /* the same of a paged kernel, near the device */
-	struct gpu_buffer *results, *read_results;
-	struct gpu_batch *batch; /* of the last run, to be used again; or NULL */
+	unsigned n_flights;
+	struct flight flight[OFFLOAD_GPU_FLIGHTS];
 };
 
 static struct error *compile(struct offload_gpu_kernel *kernel)
@@ -50,19 +60,27 @@ static struct error *compile(struct offload_gpu_kernel *kernel)
 	return gpu_kernel_create(kernel->gpu, &params, &kernel->shader);
 }
 
+static struct error *make_flight(const struct offload_gpu_kernel *kernel, uint64_t result_bytes,
+				 struct flight *f)
+{
+	struct gpu *gpu = kernel->gpu;
+	TRY(gpu_buffer_create(gpu, GPU_BUFFER_UPLOAD, kernel->argument_bytes, &f->arguments));
+	if (kernel->most_pages)
+		TRY(gpu_buffer_create(gpu, GPU_BUFFER_DEVICE, kernel->argument_bytes,
+				      &f->table));
+	TRY(gpu_buffer_create(gpu, GPU_BUFFER_DEVICE, result_bytes, &f->results));
+	return gpu_buffer_create(gpu, GPU_BUFFER_READBACK, result_bytes, &f->read_results);
+}
+
 /* parts: most partial results of each reduction. */
-static struct error *make_buffers(struct offload_gpu_kernel *kernel, uint64_t parts)
+static struct error *make_flights(struct offload_gpu_kernel *kernel, uint64_t parts)
 {
 	uint64_t result_bytes =
 		4 * MCODE_SPIRV_RESULT_WORDS(parts, kernel->kernel->n_reductions);
-	TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_UPLOAD, kernel->argument_bytes,
-			      &kernel->arguments));
-	if (kernel->most_pages)
-		TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_DEVICE, kernel->argument_bytes,
-				      &kernel->table));
-	TRY(gpu_buffer_create(kernel->gpu, GPU_BUFFER_DEVICE, result_bytes, &kernel->results));
-	return gpu_buffer_create(kernel->gpu, GPU_BUFFER_READBACK, result_bytes,
-				 &kernel->read_results);
+	kernel->n_flights = kernel->most_pages ? OFFLOAD_GPU_FLIGHTS : 1;
+	for (unsigned i = 0; i < kernel->n_flights; i++)
+		TRY(make_flight(kernel, result_bytes, &kernel->flight[i]));
+	return NULL;
 }
 
 struct error *offload_gpu_kernel_create(struct gpu *gpu, const struct mcode_kernel *kernel,
@@ -89,18 +107,22 @@ struct error *offload_gpu_kernel_create_paged(struct gpu *gpu,
 	made->most_pages = n_pages;
 	TRY(compile(made));
 	made->argument_bytes = UINT64_C(8) * (made->layout.argument_words + n_pages);
-	TRY(make_buffers(made, MOST_GROUPS));
+	TRY(make_flights(made, MOST_GROUPS));
 	*ret = TAKE(made);
 	return NULL;
 }
 
-static void free_buffers(struct offload_gpu_kernel *kernel)
+static void free_flights(struct offload_gpu_kernel *kernel)
 {
-	gpu_batch_destroy(TAKE(kernel->batch));
-	gpu_buffer_destroy(TAKE(kernel->arguments));
-	gpu_buffer_destroy(TAKE(kernel->table));
-	gpu_buffer_destroy(TAKE(kernel->results));
-	gpu_buffer_destroy(TAKE(kernel->read_results));
+	for (unsigned i = 0; i < kernel->n_flights; i++) {
+		struct flight *f = &kernel->flight[i];
+		gpu_batch_destroy(f->batch); /* waits if it is under way */
+		gpu_buffer_destroy(f->arguments);
+		gpu_buffer_destroy(f->table);
+		gpu_buffer_destroy(f->results);
+		gpu_buffer_destroy(f->read_results);
+		*f = (struct flight){ .batch = NULL };
+	}
 }
 
 struct error *offload_gpu_interpreter_load(struct offload_gpu_kernel *interpreter,
@@ -109,13 +131,13 @@ struct error *offload_gpu_interpreter_load(struct offload_gpu_kernel *interprete
 	if (kernel->serial)
 		return error_create(ERR_UNSUPPORTED,
 				    "its iterations need each other: no work for lanes");
-	free_buffers(interpreter);
+	free_flights(interpreter);
 	interpreter->kernel = kernel;
 	interpreter->layout.n_reductions = kernel->n_reductions;
 	interpreter->argument_bytes =
 		4 * (9 + 2 * kernel->n_slots + 10 * kernel->n_streams +
 		     6 * kernel->n_reductions + kernel->code[MCODE_BODY].count);
-	return make_buffers(interpreter, INTERPRETER_GROUPS * INTERPRETER_LANES);
+	return make_flights(interpreter, INTERPRETER_GROUPS * INTERPRETER_LANES);
 }
 
 struct error *offload_gpu_interpreter_create(struct gpu *gpu, const struct mcode_kernel *kernel,
@@ -145,7 +167,7 @@ void offload_gpu_kernel_destroy(struct offload_gpu_kernel *kernel)
 	if (!kernel)
 		return;
 	gpu_kernel_destroy(kernel->shader);
-	free_buffers(kernel);
+	free_flights(kernel);
 	free(kernel);
 }
 
@@ -187,13 +209,13 @@ static uint32_t *put_stream(const struct offload_gpu_memory *memory,
 
 /* The interpreter's arguments: a header, the tables and the program, as pixel_cpu.wgsl reads
  * them (ARG_...), then the identities of the reductions. */
-static void write_program(struct offload_gpu_kernel *kernel,
+static void write_program(struct offload_gpu_kernel *kernel, struct flight *f,
 			  const struct offload_gpu_memory *memory, const uint64_t *slots,
 			  uint64_t k0, uint64_t n)
 {
 	const struct mcode_kernel *k = kernel->kernel;
 	const struct mcode_code *body = &k->code[MCODE_BODY];
-	uint32_t *to = gpu_buffer_map(kernel->arguments);
+	uint32_t *to = gpu_buffer_map(f->arguments);
 	to = put64(to, k0);
 	const uint32_t header[] = { (uint32_t)n,  k->n_slots,	   k->fuel,    k->search_slot,
 				    k->n_streams, k->n_reductions, body->count };
@@ -218,14 +240,14 @@ static void write_program(struct offload_gpu_kernel *kernel,
 }
 
 /* Into mapped memory that the device reads: the last run's is over. */
-static void write_arguments(struct offload_gpu_kernel *kernel,
+static void write_arguments(struct offload_gpu_kernel *kernel, struct flight *f,
 			    const struct offload_gpu_memory *memory, const uint64_t *slots,
 			    uint64_t k0, uint64_t n)
 {
-	uint64_t *words = gpu_buffer_map(kernel->arguments);
+	uint64_t *words = gpu_buffer_map(f->arguments);
 	uint32_t at = 0;
 	if (kernel->interpreted) {
-		write_program(kernel, memory, slots, k0, n);
+		write_program(kernel, f, memory, slots, k0, n);
 		return;
 	}
 	words[at++] = k0;
@@ -246,16 +268,16 @@ static void write_arguments(struct offload_gpu_kernel *kernel,
 		memcpy(words + at, memory->page, memory->n_pages * sizeof(*memory->page));
 }
 
-static void read_results(struct offload_gpu_kernel *kernel, uint64_t *slots, uint32_t parts,
-			 uint64_t n, struct offload_gpu_result *ret)
+static void read_results(const struct offload_gpu_kernel *kernel, const struct flight *f,
+			 uint64_t *slots, struct offload_gpu_result *ret)
 {
-	const uint32_t *results = gpu_buffer_map(kernel->read_results);
-	ret->fault = results[1] < results[0] && results[1] < n;
-	ret->done = results[0] < n ? results[0] : n;
+	const uint32_t *results = gpu_buffer_map(f->read_results);
+	ret->fault = results[1] < results[0] && results[1] < f->n;
+	ret->done = results[0] < f->n ? results[0] : f->n;
 	if (ret->fault)
 		ret->done = results[1];
 	else
-		mcode_spirv_fold(kernel->kernel, slots, results, parts);
+		mcode_spirv_fold(kernel->kernel, slots, results, f->parts);
 }
 
 static uint64_t now_ns(void)
@@ -265,74 +287,109 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-static struct error *begin(struct offload_gpu_kernel *kernel)
+static struct error *begin(struct offload_gpu_kernel *kernel, struct flight *f)
 {
-	if (!kernel->batch)
-		return gpu_batch_begin(kernel->gpu, &kernel->batch);
-	return gpu_batch_again(kernel->batch);
+	if (!f->batch)
+		return gpu_batch_begin(kernel->gpu, &f->batch);
+	return gpu_batch_again(f->batch);
 }
 
 /* Sleeping on a fence costs more than most runs take. A software device needs our processor. */
-static struct error *wait_for(struct offload_gpu_kernel *kernel)
+static struct error *wait_for(struct offload_gpu_kernel *kernel, struct flight *f)
 {
 	uint64_t start = now_ns();
-	while (!gpu_info(kernel->gpu)->is_software && !gpu_batch_is_done(kernel->batch) &&
+	while (!gpu_info(kernel->gpu)->is_software && !gpu_batch_is_done(f->batch) &&
 	       now_ns() - start < FENCE_SPIN_NS)
 		continue;
-	return gpu_batch_wait(kernel->batch, 0);
+	return gpu_batch_wait(f->batch, 0);
 }
 
-/* Records a run up to its results; *span_ret: the marks around the dispatch. */
-static struct error *record(struct offload_gpu_kernel *kernel,
-			    const struct offload_gpu_memory *memory, uint32_t groups,
-			    uint64_t result_bytes, unsigned *span_ret)
+/* Records a run up to its results. */
+static struct error *record(struct offload_gpu_kernel *kernel, struct flight *f,
+			    const struct offload_gpu_memory *memory, uint32_t groups)
 {
-	struct gpu_batch *batch = kernel->batch;
-	struct gpu_buffer *arguments = kernel->table ? kernel->table : kernel->arguments;
-	gpu_batch_fill(batch, kernel->results, 0, 8, UINT32_MAX);
-	if (kernel->table)
-		gpu_batch_copy(batch, kernel->arguments, 0, kernel->table, 0,
+	struct gpu_batch *batch = f->batch;
+	struct gpu_buffer *arguments = f->table ? f->table : f->arguments;
+	uint64_t result_bytes =
+		4 * MCODE_SPIRV_RESULT_WORDS((uint64_t)f->parts, kernel->layout.n_reductions);
+	gpu_batch_fill(batch, f->results, 0, 8, UINT32_MAX);
+	if (f->table)
+		gpu_batch_copy(batch, f->arguments, 0, f->table, 0,
 			       UINT64_C(8) * (kernel->layout.argument_words + memory->n_pages));
 	const struct gpu_bind binds[MCODE_SPIRV_BINDINGS] = {
 		[MCODE_SPIRV_MEMORY] = { .buffer = memory->buffer },
 		[MCODE_SPIRV_ARGUMENTS] = { .buffer = arguments },
-		[MCODE_SPIRV_RESULTS] = { .buffer = kernel->results },
+		[MCODE_SPIRV_RESULTS] = { .buffer = f->results },
 	};
-	span_ret[0] = gpu_batch_timestamp(batch);
+	f->span[0] = gpu_batch_timestamp(batch);
 	TRY(gpu_batch_dispatch(batch, &(struct gpu_dispatch){ .kernel = kernel->shader,
 							      .binds = binds,
 							      .groups = { groups } }));
-	span_ret[1] = gpu_batch_timestamp(batch);
-	gpu_batch_copy(batch, kernel->results, 0, kernel->read_results, 0, result_bytes);
+	f->span[1] = gpu_batch_timestamp(batch);
+	gpu_batch_copy(batch, f->results, 0, f->read_results, 0, result_bytes);
 	return NULL;
 }
 
-static struct error *run_once(struct offload_gpu_kernel *kernel,
-			      const struct offload_gpu_memory *memory, uint64_t *slots,
-			      uint64_t k0, uint64_t n, struct offload_gpu_result *ret)
+static struct error *submit(struct offload_gpu_kernel *kernel, struct flight *f,
+			    const struct offload_gpu_memory *memory, const uint64_t *slots,
+			    uint64_t k0, uint64_t n)
 {
 	uint32_t groups = groups_for(kernel, n);
-	uint32_t parts = kernel->interpreted ? groups * INTERPRETER_LANES : groups;
-	uint64_t result_bytes =
-		4 * MCODE_SPIRV_RESULT_WORDS((uint64_t)parts, kernel->layout.n_reductions);
 	uint64_t begun_ns = now_ns();
-	unsigned span[2];
-	TRY(begin(kernel));
-	write_arguments(kernel, memory, slots, k0, n);
-	TRY(record(kernel, memory, groups, result_bytes, span));
-	TRY(gpu_batch_submit(kernel->batch));
-	uint64_t submitted_ns = now_ns();
-	TRY(wait_for(kernel));
-	ret->record_ns = submitted_ns - begun_ns;
-	ret->wait_ns = now_ns() - submitted_ns;
-	ret->ns = gpu_batch_elapsed_ns(kernel->batch, span[0], span[1]);
-	read_results(kernel, slots, parts, n, ret);
+	f->parts = kernel->interpreted ? groups * INTERPRETER_LANES : groups;
+	TRY(begin(kernel, f));
+	write_arguments(kernel, f, memory, slots, k0, n);
+	TRY(record(kernel, f, memory, groups));
+	TRY(gpu_batch_submit(f->batch));
+	f->n = n;
+	f->submitted_ns = now_ns();
+	f->record_ns = f->submitted_ns - begun_ns;
 	return NULL;
 }
 
-/* Iterations of one dispatch. llvmpipe ends every loop of a work group silently after 65535
- * rounds, all its lanes together, so that on such a device a lane gets few iterations. */
-static uint64_t most_at_once(const struct offload_gpu_kernel *kernel)
+struct error *offload_gpu_start(struct offload_gpu_kernel *kernel, unsigned flight,
+				const struct offload_gpu_memory *memory, const uint64_t *slots,
+				uint64_t k0, uint64_t n)
+{
+	struct flight *f = &kernel->flight[flight];
+	CHECK(flight < kernel->n_flights && !f->n && n <= offload_gpu_most(kernel));
+	struct error *err = submit(kernel, f, memory, slots, k0, n);
+	if (err) /* what was recorded is of no use */
+		gpu_batch_destroy(TAKE(f->batch));
+	return err;
+}
+
+bool offload_gpu_is_free(const struct offload_gpu_kernel *kernel, unsigned flight)
+{
+	return flight < kernel->n_flights && !kernel->flight[flight].n;
+}
+
+bool offload_gpu_is_done(struct offload_gpu_kernel *kernel, unsigned flight)
+{
+	return gpu_batch_is_done(kernel->flight[flight].batch);
+}
+
+struct error *offload_gpu_end(struct offload_gpu_kernel *kernel, unsigned flight,
+			      uint64_t *slots, struct offload_gpu_result *ret)
+{
+	struct flight *f = &kernel->flight[flight];
+	CHECK(f->n);
+	struct error *err = wait_for(kernel, f);
+	if (err) {
+		gpu_batch_destroy(TAKE(f->batch));
+	} else {
+		ret->record_ns = f->record_ns;
+		ret->wait_ns = now_ns() - f->submitted_ns;
+		ret->ns = gpu_batch_elapsed_ns(f->batch, f->span[0], f->span[1]);
+		read_results(kernel, f, slots, ret);
+	}
+	f->n = 0;
+	return err;
+}
+
+/* llvmpipe ends every loop of a work group silently after 65535 rounds, all its lanes together,
+ * so that on such a device a lane gets few iterations. */
+uint64_t offload_gpu_most(const struct offload_gpu_kernel *kernel)
 {
 	if (!gpu_info(kernel->gpu)->is_software)
 		return UINT64_C(1) << 30;
@@ -345,15 +402,12 @@ struct error *offload_gpu_run(struct offload_gpu_kernel *kernel,
 			      const struct offload_gpu_memory *memory, uint64_t *slots,
 			      uint64_t k0, uint64_t n, struct offload_gpu_result *ret)
 {
-	uint64_t most = most_at_once(kernel);
+	uint64_t most = offload_gpu_most(kernel);
 	struct offload_gpu_result all = { 0 }, part;
 	while (all.done < n && !all.fault) {
 		uint64_t now = n - all.done < most ? n - all.done : most;
-		struct error *err = run_once(kernel, memory, slots, k0 + all.done, now, &part);
-		if (err) { /* what was recorded is of no use */
-			gpu_batch_destroy(TAKE(kernel->batch));
-			return err;
-		}
+		TRY(offload_gpu_start(kernel, 0, memory, slots, k0 + all.done, now));
+		TRY(offload_gpu_end(kernel, 0, slots, &part));
 		all.done += part.done;
 		all.ns += part.ns;
 		all.record_ns += part.record_ns;

@@ -53,6 +53,22 @@ struct offload_gpu_memory {
 	uint32_t n_pages;
 };
 
+/* A run in two halves, so that the next one of a paged kernel can be prepared meanwhile:
+ * `flight` says which of so many. A run is under way from a start that succeeds to its end. */
+enum { OFFLOAD_GPU_FLIGHTS = 2 };
+uint64_t offload_gpu_most(const struct offload_gpu_kernel *kernel); /* iterations at once */
+bool offload_gpu_is_free(const struct offload_gpu_kernel *kernel, unsigned flight);
+/* k0 .. k0 + n - 1, 0 < n <= most; slots: those after setup. Nothing of the arguments but the
+ * buffer need be there when it returns. ERR_GPU: nothing is under way. */
+struct error *offload_gpu_start(struct offload_gpu_kernel *kernel, unsigned flight,
+				const struct offload_gpu_memory *memory, const uint64_t *slots,
+				uint64_t k0, uint64_t n);
+bool offload_gpu_is_done(struct offload_gpu_kernel *kernel, unsigned flight);
+/* Waits, then folds reductions into slots: those after setup, or after the iterations before
+ * k0. ERR_GPU: as offload_gpu_run. */
+struct error *offload_gpu_end(struct offload_gpu_kernel *kernel, unsigned flight,
+			      uint64_t *slots, struct offload_gpu_result *ret);
+
 /* Runs k0 .. k0 + n - 1 and folds reductions into slots, those after setup.
  * Addresses must be aligned (mcode_spirv_aligned). ERR_GPU: the device failed; slots are
  * unchanged and memory is in an unknown state. */

@@ -5,6 +5,9 @@
 #include "mcode/program.h"
 #include "plugin/pixel.h"
 
+/* Of iterations before a request's, so that addresses stay within 128 bits. */
+static const uint64_t MOST_FIRST = UINT64_C(1) << 62;
+
 /* False: no instruction, or a jump back. */
 static bool decode_forward(const struct mcode_code *code, uint32_t at, struct mcode_insn *ret)
 {
@@ -92,11 +95,13 @@ bool pixel_kernel_loads_first(const struct mcode_kernel *kernel)
 	return true;
 }
 
-/* Whether [low, high) from the stream's addresses of iterations 0 .. n-1 lie in its pages. */
+/* Whether [low, high) from the stream's addresses of the request's iterations lie in its pages.
+ */
 static bool covers(const struct mcode_kernel *kernel, uint32_t s, const uint64_t *slots,
-		   uint64_t n, const struct gb_pixel_stream *listed)
+		   const struct gb_pixel_request *request)
 {
 	const struct mcode_stream *stream = &kernel->streams[s];
+	const struct gb_pixel_stream *listed = &request->stream[s];
 	__int128 base = slots[stream->base_slot], first = listed->gva;
 	__int128 end = first + (__int128)listed->n_pages * GB_PAGE;
 	if (stream->flags & MCODE_STREAM_REGION)
@@ -104,8 +109,9 @@ static bool covers(const struct mcode_kernel *kernel, uint32_t s, const uint64_t
 	__int128 stride = stream->stride_slot == MCODE_NO_SLOT
 				  ? stream->stride
 				  : (int64_t)slots[stream->stride_slot];
-	__int128 last = base + stride * (__int128)(n - 1);
-	__int128 least = base < last ? base : last, most = base < last ? last : base;
+	__int128 start = base + stride * (__int128)request->first;
+	__int128 last = start + stride * (__int128)(request->n - 1);
+	__int128 least = start < last ? start : last, most = start < last ? last : start;
 	return least + stream->low >= first && most + stream->high <= end;
 }
 
@@ -126,8 +132,7 @@ static const char *stream_refusal(const struct mcode_kernel *kernel,
 	if (writes && (listed->data_page > GB_PIXEL_DATA_PAGES ||
 		       listed->n_pages > GB_PIXEL_DATA_PAGES - listed->data_page))
 		return "no room for what a stream writes";
-	return covers(kernel, s, slots, request->n, listed) ? NULL
-							    : "a stream leaves its pages";
+	return covers(kernel, s, slots, request) ? NULL : "a stream leaves its pages";
 }
 
 const char *pixel_request_refusal(const struct mcode_kernel *kernel,
@@ -136,7 +141,9 @@ const char *pixel_request_refusal(const struct mcode_kernel *kernel,
 {
 	if (request->n_streams != kernel->n_streams)
 		return "not this kernel's streams";
-	if (!request->n || request->n >= 1u << 31 || request->n >= slots[kernel->trip_slot])
+	uint64_t trip = slots[kernel->trip_slot];
+	if (!request->n || request->n >= 1u << 31 || request->first >= MOST_FIRST ||
+	    request->first >= trip || request->n >= trip - request->first)
 		return "more iterations than the loop has";
 	if (request->n_pages > GB_PIXEL_PAGES)
 		return "too many pages";

@@ -15,8 +15,9 @@ bool pixel_kernel_suits(const struct mcode_kernel *kernel);
  * that loads may go by memory as it was before the loop. */
 bool pixel_kernel_loads_first(const struct mcode_kernel *kernel);
 
-/* NULL if n iterations from these slots (after setup) touch only pages that the request lists,
- * all of them in RAM, and written ones only inside its data; else why not. */
+/* NULL if the request's iterations from these slots (after the run's setup) touch only pages
+ * that the request lists, all of them in RAM, and written ones only inside its data; else why
+ * not. */
 const char *pixel_request_refusal(const struct mcode_kernel *kernel,
 				  const struct gb_pixel_request *request, const uint32_t *pages,
 				  const uint64_t *slots, uint64_t ram_pages);

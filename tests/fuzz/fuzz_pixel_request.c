@@ -46,6 +46,7 @@ static void tame(const struct mcode_kernel *kernel, struct gb_pixel_request *r, 
 		guest[i] %= 1 << 16;
 	guest[MCODE_RCX] %= 1 << 12;
 	r->n %= 1 << 12;
+	r->first %= 1 << 12;
 	r->n_streams = kernel->n_streams;
 	r->n_pages %= 256;
 	for (unsigned i = 0; i < GB_KERNEL_MAX_STREAMS; i++) {
@@ -91,9 +92,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	if (pixel_request_refusal(kernel, &r, pages, slots, RAM_PAGES))
 		return 0;
 	for (uint32_t s = 0; s < kernel->n_streams; s++) {
-		check_access(kernel, &r, pages, slots, s, 0);
-		check_access(kernel, &r, pages, slots, s, r.n / 2);
-		check_access(kernel, &r, pages, slots, s, r.n - 1);
+		check_access(kernel, &r, pages, slots, s, r.first);
+		check_access(kernel, &r, pages, slots, s, r.first + r.n / 2);
+		check_access(kernel, &r, pages, slots, s, r.first + r.n - 1);
 	}
 	return 0;
 }
