@@ -3,9 +3,12 @@
  * offloading.
  *
  *     workload list                       names the loops
- *     workload NAME [SIZE [REPS]]         runs one (SIZE in bytes, default 1 MiB; REPS, default
- * 1) workload all [SIZE [REPS]]          runs all of them workload threads N                  N
+ *     workload NAME [SIZE [REPS [PLACE]]] runs one (SIZE in bytes, default 1 MiB; REPS, default
+ * 1) workload all [SIZE [REPS [PLACE]]]  runs all of them workload threads N                  N
  * sleeping threads with names, until killed
+ *
+ * PLACE: `apart` (the default), or `colliding`: arrays a power of two from each other, which
+ * fight for the same slots of an emulator's table of translations.
  *
  * For each loop one line: `workload NAME size=S reps=R checksum=HHHHHHHH ns=T`. Inputs come
  * from a fixed generator, so a checksum depends on NAME, SIZE and REPS only. Built without
@@ -22,15 +25,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOP __attribute__((noinline, noclone))
+#include "workload_heavy.h"
 
-/* Three arrays of n 32-bit words; padded against each other so that they do not fight for the
- * same TLB slots. */
+/* Three arrays of n 32-bit words. */
 struct arrays {
 	uint32_t *a;
 	uint32_t *b;
 	uint32_t *c;
 	size_t n;
+	size_t each; /* bytes from one to the next */
 };
 
 static LOOP void loop_xor(uint32_t *to, const uint32_t *a, const uint32_t *b, size_t n)
@@ -163,11 +166,6 @@ static LOOP void loop_mandelbrot(uint32_t *to, int side)
 	}
 }
 
-static inline uint32_t rotl(uint32_t x, int by)
-{
-	return x << by | x >> (32 - by);
-}
-
 #define QUARTER(a, b, c, d)          \
 	do {                         \
 		a += b;              \
@@ -213,16 +211,6 @@ static LOOP void loop_matmul(uint32_t *to, const uint32_t *a, const uint32_t *b,
 				sum += a[i * side + k] * b[k * side + j];
 			to[i * side + j] = sum;
 		}
-	}
-}
-
-static LOOP void loop_bits(uint32_t *to, const uint32_t *a, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t count = 0;
-		for (int k = 0; k < 32; k++)
-			count += a[i] >> k & 1;
-		to[i] = count;
 	}
 }
 
@@ -290,40 +278,6 @@ static LOOP void loop_chacha_rows(row *data, const row *key, size_t blocks)
 		data[4 * block + 2] ^= c + third;
 		data[4 * block + 3] ^= d + last;
 		last += one;
-	}
-}
-
-/* A filter with sixteen constant taps. */
-static LOOP void loop_fir(int32_t *to, const int16_t *from, size_t n)
-{
-	static const int16_t taps[16] = { 1,   -3,  7,	 -15, 40,  -90, 200, 900,
-					  900, 200, -90, 40,  -15, 7,	-3,  1 };
-
-	for (size_t i = 0; i < n; i++) {
-		int32_t sum = 0;
-		for (int k = 0; k < 16; k++)
-			sum += from[i + k] * taps[k];
-		to[i] = sum >> 8;
-	}
-}
-
-/* Rows of a discrete cosine transform in fixed point. */
-static LOOP void loop_dct(int32_t *to, const int16_t *from, size_t rows)
-{
-	for (size_t n = 0; n < rows; n++, to += 8, from += 8) {
-		int32_t s0 = from[0] + from[7], d0 = from[0] - from[7];
-		int32_t s1 = from[1] + from[6], d1 = from[1] - from[6];
-		int32_t s2 = from[2] + from[5], d2 = from[2] - from[5];
-		int32_t s3 = from[3] + from[4], d3 = from[3] - from[4];
-		int32_t a = s0 + s3, b = s1 + s2, c = s0 - s3, d = s1 - s2;
-		to[0] = (int32_t)((uint32_t)(a + b) * 2896) >> 12;
-		to[1] = (d0 * 4017 + d1 * 3406 + d2 * 2276 + d3 * 799) >> 12;
-		to[2] = (c * 3784 + d * 1567) >> 12;
-		to[3] = (d0 * 3406 - d1 * 799 - d2 * 4017 - d3 * 2276) >> 12;
-		to[4] = (int32_t)((uint32_t)(a - b) * 2896) >> 12;
-		to[5] = (d0 * 2276 - d1 * 4017 + d2 * 799 + d3 * 3406) >> 12;
-		to[6] = (c * 1567 - d * 3784) >> 12;
-		to[7] = (d0 * 799 - d1 * 2276 + d2 * 3406 - d3 * 4017) >> 12;
 	}
 }
 
@@ -447,6 +401,32 @@ static uint32_t run_dct(struct arrays *m)
 	return 0;
 }
 
+static uint32_t run_hash(struct arrays *m)
+{
+	loop_hash(m->c, m->a, m->n);
+	return 0;
+}
+static uint32_t run_orbit(struct arrays *m)
+{
+	loop_orbit(m->c, m->a[0], m->n);
+	return 0;
+}
+static uint32_t run_siphash(struct arrays *m)
+{
+	loop_siphash((uint64_t *)(void *)m->c, (const uint64_t *)(const void *)m->a,
+		     (const uint64_t *)(const void *)m->b, m->n / 16);
+	return 0;
+}
+static uint32_t run_chaskey(struct arrays *m)
+{
+	uint32_t key[8];
+
+	memcpy(key, m->b, 16);
+	chaskey_double(key + 4, key);
+	loop_chaskey(m->c, m->a, key, m->n / 16);
+	return 0;
+}
+
 static const struct workload {
 	const char *name;
 	uint32_t (*run)(struct arrays *m);
@@ -474,6 +454,10 @@ static const struct workload {
 	{ "chacharows", run_chacha_rows, "ChaCha20 key stream, the state as vectors" },
 	{ "fir", run_fir, "a filter of sixteen constant taps" },
 	{ "dct", run_dct, "rows of a fixed-point cosine transform" },
+	{ "hash", run_hash, "a finaliser of hashes, 28 times over each word" },
+	{ "orbit", run_orbit, "24 steps of z * z + c for each point, in fixed point" },
+	{ "siphash", run_siphash, "SipHash-2-4 of each block of 64 bytes" },
+	{ "chaskey", run_chaskey, "Chaskey-12 of each block of 64 bytes" },
 };
 
 static uint64_t now_ns(void)
@@ -501,9 +485,21 @@ static uint32_t mix(uint32_t sum, const uint32_t *words, size_t n)
 	return sum;
 }
 
-static int arrays_init(struct arrays *m, size_t bytes)
+/* Apart: by a few pages more than they are long. */
+static size_t distance(size_t bytes, int colliding)
 {
-	size_t each = (bytes + 4095) / 4096 * 4096 + 16 * 4096;
+	size_t power = 16u << 20;
+
+	if (!colliding)
+		return (bytes + 4095) / 4096 * 4096 + 16 * 4096;
+	while (power < bytes)
+		power *= 2;
+	return power;
+}
+
+static int arrays_init(struct arrays *m, size_t bytes, int colliding)
+{
+	size_t each = distance(bytes, colliding);
 	uint8_t *all = mmap(NULL, 3 * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			    -1, 0);
 
@@ -513,18 +509,19 @@ static int arrays_init(struct arrays *m, size_t bytes)
 	m->b = (uint32_t *)(void *)(all + each);
 	m->c = (uint32_t *)(void *)(all + 2 * each);
 	m->n = bytes / 4;
+	m->each = each;
 	generate(m->a, m->n, 0x12345678);
 	generate(m->b, m->n, 0x9abcdef1);
 	generate(m->c, m->n, 0x2545f491);
 	return 0;
 }
 
-static int measure(const struct workload *w, size_t bytes, unsigned long reps)
+static int measure(const struct workload *w, size_t bytes, unsigned long reps, int colliding)
 {
 	struct arrays m;
 	uint32_t sum = 2166136261u;
 
-	if (arrays_init(&m, bytes)) {
+	if (arrays_init(&m, bytes, colliding)) {
 		fprintf(stderr, "workload: no memory for %zu bytes\n", bytes);
 		return 1;
 	}
@@ -538,7 +535,7 @@ static int measure(const struct workload *w, size_t bytes, unsigned long reps)
 	printf("workload %s size=%zu reps=%lu checksum=%08x ns=%llu\n", w->name, bytes, reps,
 	       sum, (unsigned long long)took);
 	fflush(stdout);
-	munmap(m.a, 3 * (size_t)((uint8_t *)m.b - (uint8_t *)m.a));
+	munmap(m.a, 3 * m.each);
 	return 0;
 }
 
@@ -577,7 +574,7 @@ int main(int argc, char **argv)
 {
 	size_t bytes = argc > 2 ? strtoul(argv[2], NULL, 0) : 1u << 20;
 	unsigned long reps = argc > 3 ? strtoul(argv[3], NULL, 0) : 1;
-	int ran = 0, bad = 0;
+	int ran = 0, bad = 0, colliding = argc > 4 && !strcmp(argv[4], "colliding");
 
 	if (argc == 2 && !strcmp(argv[1], "list"))
 		return list();
@@ -586,10 +583,13 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < sizeof(workloads) / sizeof(workloads[0]); i++) {
 		if (strcmp(argv[1], "all") && strcmp(argv[1], workloads[i].name))
 			continue;
-		bad |= measure(&workloads[i], bytes < 64 ? 64 : bytes & ~(size_t)63, reps);
+		bad |= measure(&workloads[i], bytes < 64 ? 64 : bytes & ~(size_t)63, reps,
+			       colliding);
 		ran++;
 	}
 	if (!ran)
-		fprintf(stderr, "usage: workload list | NAME|all [SIZE [REPS]] | threads N\n");
+		fprintf(stderr,
+			"usage: workload list | NAME|all [SIZE [REPS [apart|colliding]]] | "
+			"threads N\n");
 	return ran ? bad : 2;
 }

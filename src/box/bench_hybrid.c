@@ -31,11 +31,15 @@ OWN_DECLARE(own_target, struct target *, target_destroy)
 enum { ROUNDS = 3, SHELL_MS = 600000, LEARN_MS = 2500, LEARN_LOOP_MS = 400, MOST_CASES = 48 };
 
 /* ORDER cases: the loops of guest/workload.c, then programs. */
-static const char *const loops[] = { "xor",    "sum",	"sumbytes", "saxpy",	  "memset",
-				     "memcpy", "bswap", "grey",	    "threshold",  "max",
-				     "min",    "adler", "crc",	    "mandelbrot", "chacha",
-				     "matmul", "bits",	"blocks",   "matrices",	  "chacharows",
-				     "fir",    "dct" };
+static const char *const loops[] = { "xor",	"sum",	 "sumbytes", "saxpy",	   "memset",
+				     "memcpy",	"bswap", "grey",     "threshold",  "max",
+				     "min",	"adler", "crc",	     "mandelbrot", "chacha",
+				     "matmul",	"bits",	 "blocks",   "matrices",   "chacharows",
+				     "fir",	"dct",	 "hash",     "orbit",	   "siphash",
+				     "chaskey", NULL };
+
+/* The same again with arrays that collide in TCG's TLB. */
+static const char *const colliding_loops[] = { "xor", "saxpy", "memcpy", NULL };
 
 static const struct {
 	const char *name, *command;
@@ -56,10 +60,11 @@ struct least {
 };
 
 struct timed_case {
-	char label[64];
+	char label[80];
 	char command[128], setup[128]; /* setup: the part that is not to count; or "" */
 	struct least off, on, native;
 	double goal;
+	bool aside; /* not in the median of the loops */
 };
 
 struct hybrid {
@@ -152,15 +157,20 @@ static struct error *learn_from(struct hybrid *h, const char *command, int ms)
 	return err;
 }
 
-static struct error *learn_all(struct hybrid *h)
+/* One by one, since beside the slow ones the quick ones would not be hot; and longer than we
+ * watch: the code of a process that has ended cannot be read. */
+static struct error *learn_loops(struct hybrid *h, const char *const *names)
 {
-	/* One by one, since beside the slow ones the quick ones would not be hot; and longer
-	 * than we watch: the code of a process that has ended cannot be read. */
-	for (size_t i = 0; i < sizeof(loops) / sizeof(*loops); i++) {
+	for (; *names; names++) {
 		char command[96];
-		snprintf(command, sizeof(command), "workload %s 262144 20000", loops[i]);
+		snprintf(command, sizeof(command), "workload %s 262144 20000", *names);
 		TRY(learn_from(h, command, LEARN_LOOP_MS));
 	}
+	return NULL;
+}
+
+static struct error *learn_programs(struct hybrid *h)
+{
 	TRY(learn_from(h, programs[0].command, LEARN_MS));
 	return learn_from(h, programs[1].command, LEARN_MS);
 }
@@ -195,21 +205,32 @@ static struct timed_case *add_case(struct hybrid *h, double goal)
 	return c;
 }
 
+/* A run of a loop of the workload program. */
+struct loop_run {
+	const char *name, *place; /* of its arrays: "apart", "colliding" */
+	uint64_t bytes;
+};
+
+static void loop_command(const struct loop_run *run, unsigned reps, char *to, size_t size)
+{
+	snprintf(to, size, "workload %s %" PRIu64 " %u %s", run->name, run->bytes, reps,
+		 run->place);
+}
+
 /* As many repetitions as take TCG about wanted_ms; tried with ever more, until they can be told
  * from what starting the program takes. */
-static struct error *choose_reps(struct hybrid *h, const char *name, uint64_t bytes,
-				 double wanted_ms, unsigned *ret)
+static struct error *choose_reps(struct hybrid *h, const struct loop_run *run, double wanted_ms,
+				 unsigned *ret)
 {
 	enum { MOST_REPS = 4096 };
 	struct timed_case trial = { .label = "" };
 	double ms = 0;
 	unsigned reps = 2;
-	snprintf(trial.setup, sizeof(trial.setup), "workload %s %" PRIu64 " 0", name, bytes);
+	loop_command(run, 0, trial.setup, sizeof(trial.setup));
 	TRY(must_work(h, trial.setup));
 	while (ms < wanted_ms / 8 && reps < MOST_REPS) {
 		reps *= 4;
-		snprintf(trial.command, sizeof(trial.command), "workload %s %" PRIu64 " %u",
-			 name, bytes, reps);
+		loop_command(run, reps, trial.command, sizeof(trial.command));
 		struct least least = { 0 };
 		TRY(time_case(h, &trial, &least));
 		ms = net_ms(&least);
@@ -219,22 +240,26 @@ static struct error *choose_reps(struct hybrid *h, const char *name, uint64_t by
 	return NULL;
 }
 
-static struct error *add_loop(struct hybrid *h, const char *name, uint64_t bytes, double goal)
+static struct error *add_loop(struct hybrid *h, const struct loop_run *run, double goal)
 {
 	unsigned reps;
-	TRY(choose_reps(h, name, bytes, 300, &reps));
+	bool colliding = !strcmp(run->place, "colliding");
+	TRY(choose_reps(h, run, 300, &reps));
 	struct timed_case *c = add_case(h, goal);
-	snprintf(c->label, sizeof(c->label), "%s, %" PRIu64 " KiB arrays", name, bytes >> 10);
-	snprintf(c->setup, sizeof(c->setup), "workload %s %" PRIu64 " 0", name, bytes);
-	snprintf(c->command, sizeof(c->command), "workload %s %" PRIu64 " %u", name, bytes,
-		 reps);
+	c->aside = colliding;
+	snprintf(c->label, sizeof(c->label), "%s, %" PRIu64 " KiB arrays%s", run->name,
+		 run->bytes >> 10, colliding ? " that collide in TCG's TLB" : "");
+	loop_command(run, 0, c->setup, sizeof(c->setup));
+	loop_command(run, reps, c->command, sizeof(c->command));
 	return NULL;
 }
 
 static struct error *add_cases(struct hybrid *h)
 {
-	for (size_t i = 0; i < sizeof(loops) / sizeof(*loops); i++)
-		TRY(add_loop(h, loops[i], 256 << 10, 0.97));
+	for (const char *const *name = loops; *name; name++)
+		TRY(add_loop(h, &(struct loop_run){ *name, "apart", 256 << 10 }, 0.97));
+	for (const char *const *name = colliding_loops; *name; name++)
+		TRY(add_loop(h, &(struct loop_run){ *name, "colliding", 256 << 10 }, 0.97));
 	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
 		struct timed_case *c = add_case(h, 0.97);
 		snprintf(c->label, sizeof(c->label), "%s", programs[i].name);
@@ -243,10 +268,15 @@ static struct error *add_cases(struct hybrid *h)
 	return NULL;
 }
 
+static struct error *set_offload(struct hybrid *h, enum gb_offload offload)
+{
+	return offload_switch(h->source, &(struct offload_wish){ .offload = offload });
+}
+
 /* Every case once to be translated, and for offload to wake or to fall asleep, then timed. */
 static struct error *run_round(struct hybrid *h, bool on)
 {
-	TRY(offload_switch(h->source, on ? GB_OFFLOAD_AUTO : GB_OFFLOAD_OFF, GB_TIER_NONE));
+	TRY(set_offload(h, on ? GB_OFFLOAD_AUTO : GB_OFFLOAD_OFF));
 	for (size_t i = 0; i < h->n_cases; i++) {
 		struct timed_case *c = &h->cases[i];
 		TRY(guest_does(h, c->command, NULL));
@@ -260,7 +290,7 @@ static struct error *run_round(struct hybrid *h, bool on)
 /* The rows of one case; its gain, or 0 when its times cannot be told. */
 static double report_case(const struct timed_case *c, json_t *rows)
 {
-	char name[96];
+	char name[128];
 	double on_ms = net_ms(&c->on), off_ms = net_ms(&c->off);
 	double native_ms = *c->setup ? net_ms(&c->native) : 0;
 	if (on_ms <= 0 || off_ms <= 0)
@@ -282,7 +312,7 @@ static void report(struct hybrid *h, json_t *rows)
 	unsigned n_gains = 0;
 	for (size_t i = 0; i < h->n_cases; i++) {
 		double gain = report_case(&h->cases[i], rows);
-		if (gain > 0 && *h->cases[i].setup)
+		if (gain > 0 && *h->cases[i].setup && !h->cases[i].aside)
 			gains[n_gains++] = gain;
 	}
 	if (n_gains)
@@ -344,7 +374,7 @@ static struct error *run_large(struct hybrid *h, const char *gpu, json_t *rows)
 static struct error *run_all(struct hybrid *h, json_t *rows)
 {
 	TRY(switch_on(h));
-	TRY(offload_switch(h->source, GB_OFFLOAD_OFF, GB_TIER_NONE));
+	TRY(set_offload(h, GB_OFFLOAD_OFF));
 	TRY(add_cases(h));
 	for (int round = 0; round < ROUNDS; round++)
 		for (int on = 0; on < 2; on++)
@@ -358,13 +388,16 @@ static struct error *run_all(struct hybrid *h, json_t *rows)
 /* gpu: NULL: everything; "off": without the large arrays; else these alone. */
 static struct error *run(struct hybrid *h, const char *gpu, json_t *rows)
 {
+	bool small = !gpu || !strcmp(gpu, "off"), large = !gpu || strcmp(gpu, "off") != 0;
 	TRY(open_guest(h));
-	TRY(learn_all(h));
-	if (!gpu || !strcmp(gpu, "off"))
+	if (small) {
+		TRY(learn_loops(h, loops));
+		TRY(learn_programs(h));
 		TRY(run_all(h, rows));
-	if (gpu && !strcmp(gpu, "off"))
-		return NULL;
-	return run_large(h, gpu && !strcmp(gpu, "any") ? gpu : "auto", rows);
+	} else {
+		TRY(learn_loops(h, bench_hybrid_gpu_loops));
+	}
+	return large ? run_large(h, gpu && !strcmp(gpu, "any") ? gpu : "auto", rows) : NULL;
 }
 
 static struct error *bench(const char *gpu, json_t *rows)

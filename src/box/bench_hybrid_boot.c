@@ -40,7 +40,7 @@ static struct error *switch_on(void *user, const char *vm)
 	size_t n;
 	TRY(await_source(vm, &source));
 	TRY(offload_put_library(source, user, &n, &left_out));
-	return offload_switch(source, GB_OFFLOAD_AUTO, GB_TIER_NONE);
+	return offload_switch(source, &(struct offload_wish){ .offload = GB_OFFLOAD_AUTO });
 }
 
 static struct error *boot_once(struct library *library, double *best_ms)

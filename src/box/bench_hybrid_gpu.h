@@ -14,6 +14,8 @@ struct bench_hybrid_gpu { /* all borrowed */
 	const char *gpu; /* as for `offload on`: "auto", or "any" */
 };
 
+extern const char *const bench_hybrid_gpu_loops[]; /* to be learned before; NULL ends them */
+
 /* Appends rows; none where no GPU is. Fails: ERR_BAD_DATA when a loop
  * had another result on one of them. */
 struct error *bench_hybrid_gpu(const struct bench_hybrid_gpu *bench, json_t *rows);

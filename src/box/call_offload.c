@@ -98,11 +98,22 @@ static struct error *use_gpu(struct call_context *context)
 	return await_service(vm);
 }
 
+static struct error *check_slice(struct call_context *context)
+{
+	enum { LEAST_US = 100, MOST_US = 1000000 };
+	uint64_t us = call_integer(context, "slice_us", LEAST_US);
+	if (us < LEAST_US || us > MOST_US)
+		return error_create(ERR_USAGE, "a slice takes %d to %d us, not %llu", LEAST_US,
+				    MOST_US, (unsigned long long)us);
+	return NULL;
+}
+
 static struct error *switch_on(struct call_context *context, struct trace_source *source,
 			       json_t **left_out_ret, bool *can_migrate_ret)
 {
 	AUTO(own_library) struct library *library = NULL;
 	size_t n;
+	TRY(check_slice(context));
 	TRY(offload_check(source));
 	TRY(library_open(call_string(context, "library"), &library));
 	TRY(offload_put_library(source, library, &n, left_out_ret));
@@ -111,12 +122,15 @@ static struct error *switch_on(struct call_context *context, struct trace_source
 	const char *tier = call_string(context, "tier"),
 		   *listen = call_string(context, "listen");
 	bool always = listen && !strcmp(listen, "always");
-	TRY(offload_guarded(target_vm(context->target), source,
-			    always ? GB_OFFLOAD_ON : GB_OFFLOAD_AUTO,
-			    !tier || !strcmp(tier, "auto") ? GB_TIER_NONE
-			    : !strcmp(tier, "gpu")	   ? GB_TIER_GPU
-							   : GB_TIER_NATIVE,
-			    can_migrate_ret));
+	uint64_t slice_us = call_integer(context, "slice_us", 0);
+	struct offload_wish wish = {
+		.offload = always ? GB_OFFLOAD_ON : GB_OFFLOAD_AUTO,
+		.tier = !tier || !strcmp(tier, "auto") ? GB_TIER_NONE
+			: !strcmp(tier, "gpu")	       ? GB_TIER_GPU
+						       : GB_TIER_NATIVE,
+		.slice_us = (uint32_t)slice_us,
+	};
+	TRY(offload_guarded(target_vm(context->target), source, &wish, can_migrate_ret));
 	return use_gpu(context);
 }
 
@@ -172,8 +186,9 @@ static struct error *run_offload(struct call_context *context, json_t **ret)
 		TRY(switch_on(context, source, &left_out, &can_migrate));
 	}
 	if (wanted && !strcmp(wanted, "off"))
-		TRY(offload_guarded(target_vm(context->target), source, GB_OFFLOAD_OFF,
-				    GB_TIER_NONE, &can_migrate));
+		TRY(offload_guarded(target_vm(context->target), source,
+				    &(struct offload_wish){ .offload = GB_OFFLOAD_OFF },
+				    &can_migrate));
 	TRY(report(context->target, source, &document));
 	json_object_set(document, "left_out", left_out);
 	if (wanted)
@@ -195,6 +210,8 @@ static const struct call_param offload_params[] = {
 		  "their loops costs; always: loops that are short-lived are served as well" },
 	{ "tier", CALL_STRING, .placeholder = "auto|native|gpu", .choices = "auto,native,gpu",
 	  .help = "auto: what measures better; else always that one, where it can be" },
+	{ "slice_us", CALL_INTEGER, .placeholder = "US",
+	  .help = "longest stall of the guest by a kernel at once; 1000 if not given" },
 	{ 0 },
 };
 

@@ -18,14 +18,13 @@ static bool is_on(struct vm *vm)
 }
 
 static struct error *switch_on(struct vm *vm, struct trace_source *source,
-			       enum gb_offload offload, enum gb_tier tier,
-			       bool *can_migrate_ret)
+			       const struct offload_wish *wish, bool *can_migrate_ret)
 {
 	AUTO(own_qmp) struct qmp *qmp = NULL;
 	bool refuses;
 	TRY(vm_qmp(vm, &qmp));
 	TRY(migration_refuse(qmp, &refuses));
-	struct error *err = offload_switch(source, offload, tier);
+	struct error *err = offload_switch(source, wish);
 	if (err && !is_on(vm))
 		error_destroy(migration_allow(qmp, NULL));
 	*can_migrate_ret = !refuses;
@@ -36,7 +35,8 @@ static struct error *switch_off(struct vm *vm, struct trace_source *source)
 {
 	AUTO(own_qmp) struct qmp *qmp = NULL;
 	struct error *no_monitor = vm_qmp(vm, &qmp);
-	struct error *err = offload_switch(source, GB_OFFLOAD_OFF, GB_TIER_NONE);
+	struct error *err =
+		offload_switch(source, &(struct offload_wish){ .offload = GB_OFFLOAD_OFF });
 	if (err)
 		error_destroy(no_monitor);
 	else
@@ -45,10 +45,10 @@ static struct error *switch_off(struct vm *vm, struct trace_source *source)
 }
 
 struct error *offload_guarded(struct vm *vm, struct trace_source *source,
-			      enum gb_offload offload, enum gb_tier tier, bool *can_migrate_ret)
+			      const struct offload_wish *wish, bool *can_migrate_ret)
 {
 	*can_migrate_ret = true;
-	if (offload != GB_OFFLOAD_OFF)
-		return switch_on(vm, source, offload, tier, can_migrate_ret);
+	if (wish->offload != GB_OFFLOAD_OFF)
+		return switch_on(vm, source, wish, can_migrate_ret);
 	return error_wrap(switch_off(vm, source), "offload of VM %s", vm_name(vm));
 }

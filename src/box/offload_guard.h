@@ -3,9 +3,8 @@
 #ifndef BOX_OFFLOAD_GUARD_H
 #define BOX_OFFLOAD_GUARD_H
 #include <stdbool.h>
-#include "plugin/control.h"
-#include "plugin/kernel_abi.h"
 struct error;
+struct offload_wish;
 struct trace_source;
 struct vm;
 
@@ -14,6 +13,5 @@ struct vm;
  * ERR_UNSUPPORTED while the VM is being migrated. If QEMU's monitor does not answer, on fails,
  * and off fails after offload is off. */
 struct error *offload_guarded(struct vm *vm, struct trace_source *source,
-			      enum gb_offload offload, enum gb_tier tier,
-			      bool *can_migrate_ret);
+			      const struct offload_wish *wish, bool *can_migrate_ret);
 #endif

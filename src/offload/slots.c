@@ -223,25 +223,19 @@ struct error *offload_calibrate(struct trace_source *source)
 	return trace_watch(source, &counting, wait_for_counts, &watch_ms);
 }
 
-struct wish {
-	enum gb_offload offload;
-	enum gb_tier tier;
-};
-
 static void switch_offload(struct gb_request *request, const void *user)
 {
-	const struct wish *wish = user;
+	const struct offload_wish *wish = user;
 	request->offload = wish->offload;
 	request->tier = wish->tier;
+	request->slice_us = wish->slice_us;
 }
 
-struct error *offload_switch(struct trace_source *source, enum gb_offload offload,
-			     enum gb_tier tier)
+struct error *offload_switch(struct trace_source *source, const struct offload_wish *wish)
 {
 	struct gb_control state;
 	TRY(read_state(source, &state));
-	return trace_source_change(source, switch_offload, &(struct wish){ offload, tier },
-				   REQUEST_MS);
+	return trace_source_change(source, switch_offload, wish, REQUEST_MS);
 }
 
 uint64_t offload_short_id(const char *id)

@@ -47,10 +47,14 @@ struct error *offload_ram(struct trace_source *source, const uint64_t (*segments
  * that is known or somebody is watching. What the guest does not do meanwhile stays unknown. */
 struct error *offload_calibrate(struct trace_source *source);
 
-/* Switches, and makes the plugin take over what was put. The watching mode stays as it is.
- * tier: the one to use wherever it can be; GB_TIER_NONE: what measures better. */
-struct error *offload_switch(struct trace_source *source, enum gb_offload offload,
-			     enum gb_tier tier);
+struct offload_wish {
+	enum gb_offload offload;
+	enum gb_tier tier; /* the one to use wherever it can be; GB_TIER_NONE: the better one */
+	uint32_t slice_us; /* longest stall of the guest at once; 0: 1000 */
+};
+
+/* Switches, and makes the plugin take over what was put. The watching mode stays as it is. */
+struct error *offload_switch(struct trace_source *source, const struct offload_wish *wish);
 
 /* A slot as it is now; false: empty. */
 struct error *offload_slot(struct trace_source *source, unsigned index, struct gb_kernel *ret,
