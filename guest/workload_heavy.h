@@ -105,7 +105,7 @@ static inline uint64_t rotl64(uint64_t x, int by)
 		v2 = rotl64(v2, 32);                \
 	} while (0)
 
-/* SipHash-2-4 of each block of 64 bytes. */
+/* SipHash-1-3 of each block of 64 bytes. */
 static LOOP void loop_siphash(uint64_t *to, const uint64_t *from, const uint64_t *key,
 			      size_t blocks)
 {
@@ -114,19 +114,17 @@ static LOOP void loop_siphash(uint64_t *to, const uint64_t *from, const uint64_t
 	for (size_t n = 0; n < blocks; n++) {
 		uint64_t v0 = k0 ^ 0x736f6d6570736575, v1 = k1 ^ 0x646f72616e646f6d;
 		uint64_t v2 = k0 ^ 0x6c7967656e657261, v3 = k1 ^ 0x7465646279746573;
+#pragma GCC unroll 8
 		for (int i = 0; i < 8; i++) {
 			uint64_t word = from[8 * n + i];
 			v3 ^= word;
-			SIP_ROUND;
 			SIP_ROUND;
 			v0 ^= word;
 		}
 		v3 ^= 64ull << 56;
 		SIP_ROUND;
-		SIP_ROUND;
 		v0 ^= 64ull << 56;
 		v2 ^= 255;
-		SIP_ROUND;
 		SIP_ROUND;
 		SIP_ROUND;
 		SIP_ROUND;

@@ -191,6 +191,11 @@ static uint64_t gpu_iterations(const struct cost *c, uint64_t possible, uint64_t
 	return n < possible ? n : possible;
 }
 
+uint64_t cost_gpu_ns(const struct loaded *l, uint64_t iterations)
+{
+	return l->cost.gpu_ps ? l->cost.gpu_entry_ns + iterations * l->cost.gpu_ps / 1000 : 0;
+}
+
 uint64_t cost_gpu(struct loaded *l, uint64_t possible, uint64_t slice_ns)
 {
 	struct cost *c = &l->cost;
@@ -206,8 +211,7 @@ uint64_t cost_gpu(struct loaded *l, uint64_t possible, uint64_t slice_ns)
 		return n;
 	if (!c->native_ps || !c->gpu_ps)
 		return c->native_ps ? n : 0; /* prices are still to be found */
-	uint64_t gpu_ns = c->gpu_entry_ns + n * c->gpu_ps / 1000;
-	bool better = gpu_ns * 10 < n * c->native_ps / 1000 * 9;
+	bool better = cost_gpu_ns(l, n) * 10 < n * c->native_ps / 1000 * 9;
 	return better || ++c->gpu_left_out % GPU_AGAIN == 0 ? n : 0;
 }
 

@@ -17,6 +17,7 @@ void cost_probe_end(struct loaded *l, struct vcpu *v, const struct gb_plan *plan
 
 /* Iterations to ask the Pixel CPU service for, of those possible; 0: native code is better. */
 uint64_t cost_gpu(struct loaded *l, uint64_t possible, uint64_t slice_ns);
+uint64_t cost_gpu_ns(const struct loaded *l, uint64_t iterations); /* their price; 0: unknown */
 void cost_gpu_failed(struct loaded *l, bool refused); /* a request came to nothing */
 
 struct cost_execution {

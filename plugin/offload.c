@@ -345,6 +345,7 @@ static bool run_on_gpu(struct entry *e)
 				 .n = cost_gpu(e->l, pixel_most(&e->plan), slice_ns()) };
 	if (!job.n)
 		return false;
+	job.expected_ns = cost_gpu_ns(e->l, job.n);
 	uint64_t before_ns = plugin_now_ns();
 	enum pixel_outcome outcome = pixel_run(&job);
 	e->run_ns = plugin_now_ns() - before_ns;

@@ -34,8 +34,10 @@ enum {
 	LEAST_ITERATIONS = 1 << 14,
 	MOST_ITERATIONS = 1 << 30,
 	MOST_AHEAD = 3, /* requests under way: copied back, on the device, next */
-	REQUESTS_OF_A_RUN = 8, /* about; smaller ones would cost more than they hide */
-	LEAST_BYTES = 2 << 20, /* of a request's streams, unless the run has less */
+	/* Of a request, about: in smaller ones the 50 us that each costs would show, and lanes
+	 * would be too few to fill a device. */
+	REQUEST_NS = 600 * 1000,
+	REQUEST_ITERATIONS = 1 << 18,
 	SPIN_NS = 30 * 1000, /* of waiting for an answer, before naps */
 	LONG_SPIN_NS = 2000 * 1000, /* the same where processors are many */
 	MANY_PROCESSORS = 4,
@@ -187,19 +189,16 @@ static void ask(struct run *run, const struct pixel_own *o, struct gb_pixel_requ
 	__atomic_fetch_add(&pixel->doorbell, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&pixel->sleeping, __ATOMIC_SEQ_CST)) /* pairs: the service's wait */
 		syscall(SYS_futex, &pixel->doorbell, FUTEX_WAKE, 1, NULL, NULL, 0);
-	if (o->n_data_pages)
-		crew_alert();
 }
 
-/* Iterations of a request: so many that what it costs beside its bytes is little of it. */
+/* Iterations of a request. */
 static uint64_t choose_chunk(const struct run *run)
 {
 	const struct pixel_job *job = run->job;
 	uint64_t most = pixel_most_at_once(job->plan);
-	uint64_t least = LEAST_BYTES / pixel_bytes_each(job->plan);
-	uint64_t n = run->n_areas > 1 ? job->n / REQUESTS_OF_A_RUN : job->n;
-	n = n < least ? least : n;
-	n = n < LEAST_ITERATIONS ? LEAST_ITERATIONS : n;
+	uint64_t requests = (job->expected_ns + REQUEST_NS / 2) / REQUEST_NS;
+	uint64_t n = run->n_areas > 1 && requests > 1 ? job->n / requests + 1 : job->n;
+	n = n < REQUEST_ITERATIONS ? REQUEST_ITERATIONS : n;
 	return n < most ? n : most;
 }
 
@@ -279,6 +278,7 @@ static bool end_oldest(struct run *run)
 static void do_run(struct run *run)
 {
 	run->chunk = choose_chunk(run);
+	crew_alert();
 	for (;;) {
 		while (!run->enough && run->n_asked - run->n_ended < run->n_areas)
 			run->enough = !ask_next(run);

@@ -31,8 +31,6 @@ bool pixel_extent(const struct gb_stream *s, uint64_t first, uint64_t n, uint64_
 
 /* Iterations whose pages fit into one request. */
 uint64_t pixel_most_at_once(const struct gb_plan *plan);
-/* Bytes by which all streams of an iteration move on, at least 1. */
-uint64_t pixel_bytes_each(const struct gb_plan *plan);
 
 /* A new run; false: no memory. */
 bool pixel_uses_begin(struct pixel_uses *uses);

@@ -17,6 +17,7 @@ struct pixel_job {
 	struct gb_regs *regs; /* replaced by those after `done` iterations */
 	uint32_t kernel, serial; /* slot, and which kernel in it */
 	uint64_t n; /* 1 .. pixel_most */
+	uint64_t expected_ns; /* what they will take, as far as that is known; or 0 */
 	uint64_t until_ns; /* since the epoch: then no more is asked for */
 	uint64_t done; /* memory and registers are those after so many iterations */
 };

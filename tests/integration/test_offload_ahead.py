@@ -17,6 +17,7 @@ from test_offload_learned import install, wait_state
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 LOOPS = ('xor', 'sum', 'saxpy', 'max')
+MANY = ('xor', 'saxpy', 'xor', 'saxpy')
 SIZE = 8 << 20
 ASKED, RUNNING, ABANDONED = 2, 3, 6
 REQUESTS = 4
@@ -75,10 +76,16 @@ def wait_for_states(name, good, seconds=20):
 
 def freeze_with_two(name, shell, pid):
     """Stops the service while two requests or more are under way."""
-    shell.run(f'for l in xor saxpy sum; do workload $l {SIZE} 20; done >/tmp/first & echo')
-    time.sleep(0.2)
-    os.kill(pid, signal.SIGSTOP)
-    return wait_for_states(name, lambda s: sum(x in (ASKED, RUNNING) for x in s) >= 2)
+    shell.run(f'for l in {" ".join(MANY)}; do workload $l {SIZE} 20; done >/tmp/first & echo')
+    for attempt in range(60):
+        time.sleep(0.05 + attempt % 7 * 0.01)
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(20):
+            if sum(x in (ASKED, RUNNING) for x in states(name)) >= 2:
+                return
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGCONT)
+    pytest.fail(f'never two under way: {states(name)}')
 
 
 def results(shell):
@@ -89,7 +96,7 @@ def results(shell):
 def truth(guest):
     name, shell, _ = guest
     ask('offload', name, 'off')
-    shell.run(f'for l in xor saxpy sum; do workload $l {SIZE} 20; done >/tmp/first')
+    shell.run(f'for l in {" ".join(MANY)}; do workload $l {SIZE} 20; done >/tmp/first')
     return results(shell)
 
 
