@@ -11,6 +11,26 @@ static inline uint32_t rotl(uint32_t x, int by)
 	return x << by | x >> (32 - by);
 }
 
+/* Escape times in 4.28 fixed point, `width` pixels a row. */
+static LOOP void loop_mandelbrot(uint32_t *to, int width, int height)
+{
+	for (int y = 0; y < height; y++) {
+		for (int x = 0; x < width; x++) {
+			int64_t cr = ((int64_t)x * 3 << 28) / width - (2ll << 28);
+			int64_t ci = ((int64_t)y * 2 << 28) / height - (1ll << 28);
+			int64_t zr = 0, zi = 0;
+			uint32_t count = 0;
+			while (count < 64 && zr * zr + zi * zi < 4ll << 56) {
+				int64_t next = ((zr * zr - zi * zi) >> 28) + cr;
+				zi = ((2 * zr * zi) >> 28) + ci;
+				zr = next;
+				count++;
+			}
+			to[y * width + x] = count;
+		}
+	}
+}
+
 /* Ones of each word, one by one. */
 static LOOP void loop_bits(uint32_t *to, const uint32_t *a, size_t n)
 {

@@ -31,7 +31,6 @@
 #include "pixel_run.h"
 
 enum {
-	LEAST_ITERATIONS = 1 << 14,
 	MOST_ITERATIONS = 1 << 30,
 	MOST_AHEAD = 3, /* requests under way: copied back, on the device, next */
 	/* Of a request, about: in smaller ones the 50 us that each costs would show, and lanes
@@ -122,7 +121,7 @@ bool pixel_suits(const struct gb_plan *plan)
 		if (s->write && apart != s->width)
 			return false;
 	}
-	return plan->iterations > LEAST_ITERATIONS && pixel && service_is_there();
+	return plan->iterations > 1 && pixel && service_is_there();
 }
 
 uint64_t pixel_most(const struct gb_plan *plan)

@@ -31,12 +31,12 @@ OWN_DECLARE(own_target, struct target *, target_destroy)
 enum { ROUNDS = 3, SHELL_MS = 600000, LEARN_MS = 2500, LEARN_LOOP_MS = 400, MOST_CASES = 48 };
 
 /* ORDER cases: the loops of guest/workload.c, then programs. */
-static const char *const loops[] = { "xor",	"sum",	 "sumbytes", "saxpy",	   "memset",
-				     "memcpy",	"bswap", "grey",     "threshold",  "max",
-				     "min",	"adler", "crc",	     "mandelbrot", "chacha",
-				     "matmul",	"bits",	 "blocks",   "matrices",   "chacharows",
-				     "fir",	"dct",	 "hash",     "orbit",	   "siphash",
-				     "chaskey", NULL };
+static const char *const loops[] = {
+	"xor",	  "sum",       "sumbytes", "saxpy",   "memset",	  "memcpy",	"bswap",
+	"grey",	  "threshold", "max",	   "min",     "adler",	  "crc",	"mandelbrot",
+	"chacha", "matmul",    "bits",	   "blocks",  "matrices", "chacharows", "fir",
+	"dct",	  "hash",      "orbit",	   "siphash", "chaskey",  "mandelrows", NULL
+};
 
 /* The same again with arrays that collide in TCG's TLB. */
 static const char *const colliding_loops[] = { "xor", "saxpy", "memcpy", NULL };

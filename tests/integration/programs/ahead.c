@@ -1,6 +1,6 @@
-/* Stores to pages that hold code, far into an array that a loop fills: code that ran before, and
- * code that another thread runs meanwhile. All words of the code are `ret`, and so is all that
- * the loop stores, so that it may be run at any time. */
+/* Stores to pages that hold code, far into an array that a loop fills: code that ran before,
+ * and code that another thread runs meanwhile. All words of the code are `ret`, and so is all
+ * that the loop stores, so that it may be run at any time. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,7 +13,8 @@ enum { WORDS = 2 << 20, CODE_FROM = WORDS / 2, PAGE_WORDS = 1024, RET = (int)0xc
 static uint32_t *a, *b, *c;
 static int ended;
 
-__attribute__((noinline)) void loop_xor(uint32_t *to, const uint32_t *x, const uint32_t *y, size_t n)
+__attribute__((noinline)) void loop_xor(uint32_t *to, const uint32_t *x, const uint32_t *y,
+					size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		to[i] = x[i] ^ y[i];
