@@ -2,9 +2,12 @@
  *
  *   TCG's price    now and then a head is left alone for some hundred iterations and the time
  *                  until the next call is taken: `tcg_ps`, the least of the last four.
- *                  A loop that never runs on for so long (short strings) has no such price;
- * after a window of executions one is presumed, by its number of instructions. our price of a
- * call before its first iteration (`entry_ns`), of an iteration with its share of page walks
+ *                  Where iterations are uneven, nearly all of a run of the loop is timed, and
+ *                  the kernel's next run of such a length: neighbours cost alike, as the rows
+ * of a picture do, so that the ratio of the two holds where the prices do not. A loop that
+ * never runs on for so long (short strings) has no such price; after a window of executions one
+ * is presumed, by its number of instructions. our price of a call before its first iteration
+ * (`entry_ns`), of an iteration with its share of page walks
  * (`native_ps`), both smoothed. threshold      entry_ns / (tcg_ps - native_ps) iterations are
  * where both are even; a kernel runs from half as many more on. A slot with a minimum of its
  * own keeps it. retirement     calls are added up in windows; LOSING windows in a row whose
@@ -21,14 +24,20 @@ enum {
 	PROBE_LEAST = 256, /* trip count that is worth a measurement */
 	PROBE_PASSES = 1024,
 	PROBE_EVERY = 256, /* executions, after the first samples */
+	PROBE_UNEVEN = 64, /* the same of uneven loops */
+	PROBE_MOST = 1 << 14, /* passes of uneven loops */
 	WINDOW = 256, /* calls */
+	UNEVEN_SHORT =
+		16, /* calls of an uneven loop below its threshold, which is forgotten then */
 	LOSING = 4, /* windows */
 	OWN_LEAST = 64, /* before anything is measured */
 	LEAST_LEAST = 16,
 	MOST_LEAST = 4096,
 	PRESUMED_PS = 400, /* of an instruction under TCG */
 	CALL_NS = 60, /* of a call, outside our own clock readings */
-	GPU_LEAST = 1 << 14, /* iterations worth a request */
+	GPU_LEAST = 1 << 14, /* iterations worth a request, or fewer that take ... */
+	GPU_LEAST_NS = 100 * 1000, /* ... native code as long, but no fewer than ... */
+	GPU_FEWEST = 256,
 	GPU_SMALL = 4, /* requests of so many at first */
 	GPU_FIRST = 1 << 19, /* of the first large request */
 	GPU_AGAIN = 1024, /* times it was not the better choice, then it is tried again */
@@ -83,10 +92,16 @@ uint64_t cost_least(const struct loaded *l)
 	return l->cost.least ? l->cost.least : OWN_LEAST;
 }
 
-void cost_short(struct loaded *l)
+void cost_short(struct loaded *l, uint64_t iterations)
 {
-	if (++l->cost.n_short % WINDOW == 0)
-		set(&l->cost.least, 0); /* a threshold that was measured wrongly ends here */
+	struct cost *c = &l->cost;
+	if (l->k.uneven && iterations < OWN_LEAST)
+		return; /* what was left of a run of the loop */
+	if (++c->n_short % (l->k.uneven ? UNEVEN_SHORT : WINDOW))
+		return;
+	set(&c->least, 0); /* a threshold that was measured wrongly ends here */
+	if (l->k.uneven) /* or on data that is past */
+		c->n_samples = c->tcg_ps = c->native_ps = c->ratio = c->sample_ps = 0;
 }
 
 /* Where the first stream that moves will be after so many passes; 0: none moves. */
@@ -103,11 +118,15 @@ uint64_t cost_probe_begin(struct loaded *l, struct vcpu *v, const void *head,
 {
 	const struct cost *c = &l->cost;
 	uint64_t iterations = plan->iterations;
-	if (iterations < PROBE_LEAST || (c->n_samples >= 4 && c->executions % PROBE_EVERY))
+	unsigned every = l->k.uneven ? PROBE_UNEVEN : PROBE_EVERY;
+	if (iterations < (l->k.uneven ? OWN_LEAST : PROBE_LEAST) ||
+	    (c->n_samples >= 4 && c->executions % every) || c->sample_ps)
 		return 0;
 	if (v->probe.at == c->executions + 1 && v->probe.last == head)
 		return 0; /* once per execution */
 	uint64_t passes = iterations / 8 < PROBE_PASSES ? iterations / 8 : PROBE_PASSES;
+	if (l->k.uneven && iterations > 2 * cost_least(l))
+		passes = iterations < PROBE_MOST ? iterations - cost_least(l) : PROBE_MOST;
 	v->probe.at = c->executions + 1;
 	v->probe.head = v->probe.last = head;
 	v->probe.iterations = iterations;
@@ -137,10 +156,28 @@ void cost_probe_end(struct loaded *l, struct vcpu *v, const struct gb_plan *plan
 	if (!counted && !moved)
 		return; /* another run of the loop */
 	uint64_t ns = now_ns - v->probe.start_ns;
-	set(&c->tcg_sample_ps[c->n_samples % 4], ns * 1000 / v->probe.passes);
+	uint64_t sample = ns * 1000 / v->probe.passes;
+	if (l->k.uneven) {
+		set(&c->sample_ps, sample);
+		set(&c->sample_passes, v->probe.passes);
+		return;
+	}
+	set(&c->tcg_sample_ps[c->n_samples % 4], sample);
 	c->n_samples++;
 	set(&c->tcg_ps, least_sample(c));
 	choose_least(c);
+}
+
+/* The other half of a sample of an uneven loop, and the price that follows from all of them. */
+static void note_ratio(struct cost *c, const struct cost_execution *x)
+{
+	uint64_t ps = x->run_ns * 1000 / x->iterations;
+	if (c->sample_ps && x->iterations >= c->sample_passes / 2) {
+		smooth(&c->ratio, c->sample_ps * 1024ull / (ps ? ps : 1));
+		c->n_samples++;
+		set(&c->sample_ps, 0);
+	}
+	set(&c->tcg_ps, (uint64_t)c->native_ps * c->ratio / 1024);
 }
 
 static uint64_t tcg_price(const struct loaded *l)
@@ -182,12 +219,12 @@ void cost_idle(struct loaded *l, uint64_t spent_ns)
  * one costs at least, then a large one what an iteration adds. */
 static uint64_t gpu_iterations(const struct cost *c, uint64_t possible, uint64_t slice_ns)
 {
-	uint64_t n = GPU_LEAST;
+	uint64_t n = possible < 8 * GPU_LEAST ? possible / 8 : GPU_LEAST;
 	if (c->n_gpu >= GPU_SMALL && !c->gpu_ps)
 		n = GPU_FIRST;
 	else if (c->gpu_ps && slice_ns > c->gpu_entry_ns)
 		n = (slice_ns - c->gpu_entry_ns) * 1000 / c->gpu_ps;
-	n = n < GPU_LEAST ? GPU_LEAST : n;
+	n = n < GPU_FEWEST ? GPU_FEWEST : n;
 	return n < possible ? n : possible;
 }
 
@@ -196,11 +233,18 @@ uint64_t cost_gpu_ns(const struct loaded *l, uint64_t iterations)
 	return l->cost.gpu_ps ? l->cost.gpu_entry_ns + iterations * l->cost.gpu_ps / 1000 : 0;
 }
 
+static bool is_worth_a_request(const struct cost *c, uint64_t possible)
+{
+	return possible >= GPU_LEAST ||
+	       (possible >= GPU_FEWEST && possible * c->native_ps / 1000 >= GPU_LEAST_NS);
+}
+
 uint64_t cost_gpu(struct loaded *l, uint64_t possible, uint64_t slice_ns)
 {
 	struct cost *c = &l->cost;
 	uint32_t tier = plugin.active.tier;
-	if (tier == GB_TIER_NATIVE || possible < GPU_LEAST || c->gpu_refused >= REFUSALS)
+	if (tier == GB_TIER_NATIVE || !is_worth_a_request(c, possible) ||
+	    c->gpu_refused >= REFUSALS)
 		return 0;
 	if (c->gpu_pause) {
 		c->gpu_pause--;
@@ -234,7 +278,9 @@ static void note_gpu(struct cost *c, const struct cost_execution *x)
 {
 	uint64_t ns = x->entry_ns + x->run_ns;
 	c->gpu_refused = 0;
-	if (c->n_gpu < GPU_SMALL || x->iterations <= 2 * GPU_LEAST)
+	if (c->n_gpu < GPU_SMALL)
+		set(&c->gpu_small, x->iterations);
+	if (x->iterations <= 2 * c->gpu_small)
 		settle(&c->gpu_entry_ns, ns);
 	else
 		settle(&c->gpu_ps, ns > c->gpu_entry_ns
@@ -272,6 +318,10 @@ void cost_executed(struct loaded *l, const struct cost_execution *x)
 		smooth(&c->entry_ns, x->entry_ns);
 		if (x->iterations >= OWN_LEAST)
 			smooth(&c->native_ps, x->run_ns * 1000 / x->iterations);
+		if (l->k.uneven)
+			note_ratio(c, x);
+		if (c->ratio)
+			worth_ns = x->run_ns * c->ratio / 1024;
 	} else if (!odd) {
 		note_gpu(c, x);
 	}

@@ -6,7 +6,7 @@
 
 /* Trip count from which the kernel is worth a call. */
 uint64_t cost_least(const struct loaded *l);
-void cost_short(struct loaded *l); /* a call was not */
+void cost_short(struct loaded *l, uint64_t iterations); /* a call was not */
 
 /* Iterations that the guest is to do itself so that they can be timed; 0: none now. */
 uint64_t cost_probe_begin(struct loaded *l, struct vcpu *v, const void *head,

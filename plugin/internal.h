@@ -166,6 +166,9 @@ struct cost {
 	uint32_t n_samples;
 	uint32_t tcg_ps, native_ps, entry_ns; /* as in struct gb_kernel */
 	uint32_t gpu_ps, gpu_entry_ns;
+	/* uneven loops: TCG's price in 1024ths of ours; a sample of it that waits for ours */
+	uint32_t ratio, sample_ps, sample_passes;
+	uint32_t gpu_small; /* iterations of the first requests */
 	uint32_t n_gpu, gpu_pause, gpu_left_out, gpu_refused;
 	uint32_t least; /* trip count from which it is worth while */
 	uint32_t tier;

@@ -122,7 +122,8 @@ struct gb_kernel {
 	uint32_t head_offset; /* of the head inside them */
 	uint32_t n_insns; /* guest instructions of one iteration, for the statistics */
 	uint32_t tcg_ps; /* picoseconds per iteration under TCG, measured; 0 unknown */
-	uint64_t reserved[2];
+	uint32_t uneven; /* iterations cost what their data makes them cost */
+	uint32_t reserved[3];
 	uint8_t loop[GB_KERNEL_MAX_LOOP_BYTES];
 	/* 1152: written by P */
 	uint32_t refusal; /* enum gb_kernel_refusal */

@@ -156,7 +156,7 @@ static enum gb_plan_result make_plan(struct entry *e)
 	if (result != GB_PLAN_GO)
 		return result;
 	if (e->plan.iterations < cost_least(e->l) || e->plan.iterations < 2) {
-		cost_short(e->l);
+		cost_short(e->l, e->plan.iterations);
 		e->skip = e->plan.iterations;
 		return GB_PLAN_SHORT;
 	}

@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "base/vec.h"
 
+enum { CONDITION_DEPTH = 6 };
+
 void bv_mcode_init(struct bv_mcode *m, Z3_context z, const struct mcode_kernel *kernel)
 {
 	m->z = z;
@@ -82,19 +84,41 @@ static Z3_ast swap_bytes(Z3_context z, Z3_ast a)
 	return result;
 }
 
-/* a = 0, without the detour where a is a condition in bits. */
-static Z3_ast is_zero(Z3_context z, Z3_ast a)
+/* The condition behind a term that is 1 where it holds and 0 where not; NULL: none is seen. */
+static Z3_ast condition_of(Z3_context z, Z3_ast a, unsigned depth)
 {
 	uint64_t yes, no;
 	Z3_app app = Z3_to_app(z, a);
-	while (Z3_get_decl_kind(z, Z3_get_app_decl(z, app)) == Z3_OP_ZERO_EXT)
-		app = Z3_to_app(z, Z3_get_app_arg(z, app, 0));
-	if (Z3_get_decl_kind(z, Z3_get_app_decl(z, app)) != Z3_OP_ITE ||
-	    !bv_is_value(z, Z3_get_app_arg(z, app, 1), &yes) ||
-	    !bv_is_value(z, Z3_get_app_arg(z, app, 2), &no) || !yes == !no)
-		return Z3_mk_eq(z, a, bv_const(z, bv_width(z, a), 0));
-	Z3_ast condition = Z3_get_app_arg(z, app, 0);
-	return yes ? Z3_mk_not(z, condition) : condition;
+	Z3_decl_kind kind = Z3_get_decl_kind(z, Z3_get_app_decl(z, app));
+	if (bv_is_value(z, a, &yes))
+		return yes > 1 ? NULL : yes ? Z3_mk_true(z) : Z3_mk_false(z);
+	if (depth == 0 || Z3_get_app_num_args(z, app) == 0)
+		return NULL;
+	Z3_ast first = Z3_get_app_arg(z, app, 0);
+	if (kind == Z3_OP_ZERO_EXT ||
+	    (kind == Z3_OP_EXTRACT &&
+	     Z3_get_decl_int_parameter(z, Z3_get_app_decl(z, app), 1) == 0))
+		return condition_of(z, first, depth - 1);
+	if (kind == Z3_OP_ITE && bv_is_value(z, Z3_get_app_arg(z, app, 1), &yes) &&
+	    bv_is_value(z, Z3_get_app_arg(z, app, 2), &no) && yes + no == 1)
+		return yes ? first : Z3_mk_not(z, first);
+	if (kind != Z3_OP_BXOR && kind != Z3_OP_BAND && kind != Z3_OP_BOR)
+		return NULL;
+	Z3_ast both[2] = { condition_of(z, first, depth - 1),
+			   condition_of(z, Z3_get_app_arg(z, app, 1), depth - 1) };
+	if (!both[0] || !both[1] || Z3_get_app_num_args(z, app) != 2)
+		return NULL;
+	return kind == Z3_OP_BXOR   ? Z3_mk_xor(z, both[0], both[1])
+	       : kind == Z3_OP_BAND ? Z3_mk_and(z, 2, both)
+				    : Z3_mk_or(z, 2, both);
+}
+
+/* a = 0, without the detour over bits where a is a condition. */
+static Z3_ast is_zero(Z3_context z, Z3_ast a)
+{
+	Z3_ast condition = condition_of(z, a, CONDITION_DEPTH);
+	return condition ? Z3_mk_not(z, condition)
+			 : Z3_mk_eq(z, a, bv_const(z, bv_width(z, a), 0));
 }
 
 /* One lane, or the whole operand cut to the width: terms of `bits` bits. d: rd before. */

@@ -140,6 +140,16 @@ static uint64_t next_random(struct sweep *sweep)
 	return sweep->seed ^ sweep->seed >> 29;
 }
 
+/* Of all bits, or of any length: quotients of large numbers are small. */
+static Z3_ast random_value(struct sweep *sweep, Z3_ast ast, unsigned vector)
+{
+	unsigned width = bv_width(sweep->z, ast);
+	uint64_t value = next_random(sweep) & ir_mask(width);
+	return bv_const(sweep->z, width,
+			vector % 2 ? value >> next_random(sweep) % (width < 64 ? width : 64)
+				   : value);
+}
+
 /* The term with other arguments, simplified. which: < VECTORS: values; else what is known. */
 static Z3_ast rebuild(struct sweep *sweep, Z3_ast ast, unsigned which)
 {
@@ -208,8 +218,7 @@ static bool add_term(struct sweep *sweep, Z3_ast ast)
 		if (arity(sweep, ast) > 0)
 			t.value[v] = rebuild(sweep, ast, v);
 		else if (Z3_get_ast_kind(sweep->z, ast) == Z3_APP_AST && bits)
-			t.value[v] =
-				bv_const(sweep->z, bv_width(sweep->z, ast), next_random(sweep));
+			t.value[v] = random_value(sweep, ast, v);
 		else
 			t.value[v] = ast;
 	}

@@ -193,6 +193,7 @@ struct error *mcode_native_compile(const struct mcode_kernel *kernel,
 	TRY(read_image(&dir, &image));
 	image.features = (uint32_t)target;
 	set_masks(kernel, &image);
+	image.uneven = mcode_body_jumps(kernel);
 	*ret = image;
 	return NULL;
 }

@@ -4,6 +4,7 @@
  * and tests only. Thread: any; a mapped kernel may run in several threads at once. */
 #ifndef MCODE_NATIVE_H
 #define MCODE_NATIVE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct mcode_image {
 	uint8_t *bytes; /* owned */
 	size_t size_bytes;
 	uint32_t plan_offset, run_offset;
+	bool uneven; /* iterations do not all do the same: the body jumps */
 	uint32_t features;
 	uint64_t in_gpr, in_xmm, out_gpr, out_xmm; /* masks of registers read and written */
 };

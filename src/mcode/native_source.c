@@ -330,8 +330,7 @@ static void emit_run(struct emitter *em)
 		fprintf(em->to, "\tu8 *restrict const s%u = host[%u] - (%dll);\n", i, i,
 			kernel->streams[i].low);
 	emit_reductions_begin(em);
-	if (is_search(kernel) && !kernel->serial &&
-	    !section_has(&kernel->code[MCODE_BODY], insn_jumps))
+	if (is_search(kernel) && !kernel->serial && !mcode_body_jumps(kernel))
 		emit_search_blocks(em);
 	emit_loop(em);
 	for (uint32_t i = 0; i < kernel->n_reductions; i++)

@@ -260,6 +260,17 @@ uint32_t mcode_code_instructions(const struct mcode_code *code)
 	return n;
 }
 
+bool mcode_body_jumps(const struct mcode_kernel *kernel)
+{
+	const struct mcode_code *code = &kernel->code[MCODE_BODY];
+	struct mcode_insn insn;
+	for (uint32_t at = 0; at < code->count; at += insn.n_pixels)
+		if (!mcode_decode(code->pixels, code->count, at, &insn, NULL) ||
+		    mcode_is_jump(insn.op))
+			return true;
+	return false;
+}
+
 uint32_t mcode_code_cost(const struct mcode_code *code)
 {
 	struct mcode_insn insn;

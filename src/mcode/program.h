@@ -144,6 +144,7 @@ bool mcode_decode(const uint32_t *pixels, uint32_t count, uint32_t at, struct mc
 struct error *mcode_emit(struct mcode_code *code, const struct mcode_insn *insn);
 /* Number of instructions of a section (not of pixels); 0 if it does not decode. */
 uint32_t mcode_code_instructions(const struct mcode_code *code);
+bool mcode_body_jumps(const struct mcode_kernel *kernel);
 /* Sum of the table's costs over a section. */
 uint32_t mcode_code_cost(const struct mcode_code *code);
 void mcode_code_free(struct mcode_code *code);

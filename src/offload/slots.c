@@ -112,6 +112,7 @@ static struct error *fill_slot(const struct offload_kernel *k, struct gb_kernel 
 	slot->plan_offset = k->image->plan_offset;
 	slot->run_offset = k->image->run_offset;
 	slot->features = k->image->features;
+	slot->uneven = k->image->uneven;
 	slot->min_iterations = k->min_iterations;
 	slot->loop_bytes = k->loop_bytes;
 	slot->head_offset = k->head_offset;

@@ -4,6 +4,7 @@ import base64
 import collections
 import gzip
 import os
+import re
 import subprocess
 
 import pytest
@@ -60,7 +61,6 @@ def install(run, name, program):
 
 
 def checksums(run, size, reps):
-    import re
     return dict(re.findall(r'workload (\S+) size=\d+ reps=\d+ checksum=(\w+)', run(f'workload all {size} {reps}')))
 
 
@@ -106,6 +106,25 @@ def test_iterations_that_need_each_other(demo, compiler):
         done[learned.get(int(kernel['id'], 16))] += kernel['iterations']
     # How many is the cost model's choice: on a loaded machine some gains look small.
     assert all(done[loop] > 500 for loop in SERIAL), (done, state)
+
+
+def test_pixels_that_end_early(demo):
+    """The loop over a row of a picture, with the loop inside that data ends: one kernel, native code."""
+    name, run = demo
+
+    def pictures():
+        return [re.search(r'checksum=(\w+)', run(f'workload mandelbrot {size} 2')).group(1) for size in (1 << 18, 1 << 22, 1 << 24)]
+
+    before = pictures()
+    with learned_library(('mandelbrot',), cases=1000) as (kernels, rows):
+        outer = [int(r['id'][:16], 16) for r in rows if r['pattern'] == 'doall']
+        assert len(outer) == 1, rows
+        ask('offload', name, 'on', '--library', kernels, '--gpu', 'off', '--listen', 'always')
+        after = [pictures() for _ in range(2)]
+    state = ask('offload', name)
+    ask('offload', name, 'off')
+    assert [before] * 2 == after
+    assert [k['iterations'] > 1000000 for k in state['kernels'] if int(k['id'], 16) == outer[0]] == [True], state
 
 
 def test_offload_needs_the_plugin():
@@ -157,7 +176,6 @@ def test_service_ends_in_the_middle(pixel, library, signal, state):
     pid = ask('hybrid', name)['pixel_cpu']['pid']
     run('workload all 524288 2 >/tmp/first & sleep 0.2')
     os.kill(pid, getattr(signals, 'SIG' + signal))
-    import re
     text = run('wait; cat /tmp/first')
     assert dict(re.findall(r'workload (\S+) size=\d+ reps=\d+ checksum=(\w+)', text)) == before
     wait_state(name, state)
