@@ -26,8 +26,7 @@ void guest_cpus_each(struct guest *guest, guest_cpu_fn *visit, void *user)
 		row.idle = guest_load(guest, row.runqueue, idle);
 		row.has_running = running.found;
 		row.n_running = (uint32_t)guest_load(guest, row.runqueue, running);
-		unsigned asleep = guest_sleepers_queued(guest, row.runqueue);
-		row.n_running -= asleep < row.n_running ? asleep : row.n_running;
+		row.n_running -= guest_counted_in_vain(guest, row.runqueue, row.n_running);
 		if (!visit(user, &row))
 			return;
 	}

@@ -9,7 +9,7 @@ struct guest_cpu {
 	unsigned cpu;
 	uint64_t runqueue, current, idle; /* struct rq and task_structs */
 	bool has_running;
-	uint32_t n_running; /* tasks that run or could, without sleepers with time owed */
+	uint32_t n_running; /* tasks that run or could */
 };
 
 typedef bool guest_cpu_fn(void *user, const struct guest_cpu *cpu);

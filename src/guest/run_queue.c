@@ -20,6 +20,7 @@ struct queue_walk {
 	guest_runnable_fn *visit;
 	void *user;
 	struct field dl, dl_node, dl_server, rt, rt_link, rt_queue, rt_group;
+	uint32_t n_servers;
 	bool ended;
 };
 
@@ -112,16 +113,55 @@ static void fair(struct queue_walk *w, uint64_t runqueue)
 			show(w, task, (struct field){ 0 }, "fair");
 }
 
-unsigned guest_sleepers_queued(struct guest *guest, uint64_t runqueue)
+static uint32_t sleepers(struct guest *guest, uint64_t runqueue)
 {
 	struct field delayed;
 	struct guest_list list;
 	uint64_t task;
-	unsigned n = 0;
+	uint32_t n = 0;
 	if (fair_begin(guest, runqueue, &list, &delayed) && delayed.found)
 		while (guest_list_next(&list, &task))
 			n += guest_load(guest, task, delayed) != 0;
 	return n;
+}
+
+static bool count_server(void *user, uint64_t index, uint64_t node)
+{
+	struct queue_walk *w = user;
+	w->n_servers += guest_load(w->guest, node - w->dl_node.offset, w->dl_server) != 0;
+	return true;
+}
+
+static uint32_t part(struct guest *guest, uint64_t runqueue, const char *field)
+{
+	return (uint32_t)guest_load(guest, runqueue, guest_field(guest, field));
+}
+
+/* No field tells whether nr_running counts servers (63ba8422f876 of 6.8 made it so,
+ * 52d15521eb75 of 6.17 ended it), but only if it does is it the sum of the classes' own counts,
+ * since that of deadlines has the servers in it either way. */
+static uint32_t servers(struct guest *guest, uint64_t runqueue, uint32_t n_running)
+{
+	struct queue_walk w = { .guest = guest };
+	struct field root = guest_field(guest, "rq.dl.root.rb_root");
+	bool has_queued = guest_field(guest, "rq.cfs.h_nr_queued").found; /* since 6.14 */
+	w.dl_node = guest_field(guest, "sched_dl_entity.rb_node");
+	w.dl_server = guest_field(guest, "sched_dl_entity.dl_server");
+	if (!root.found || !w.dl_node.found || !w.dl_server.found)
+		return 0;
+	guest_rbtree_each(guest, runqueue + root.offset, count_server, &w);
+	uint32_t sum = part(guest, runqueue, "rq.dl.dl_nr_running") +
+		       part(guest, runqueue,
+			    has_queued ? "rq.cfs.h_nr_queued" : "rq.cfs.h_nr_running");
+	if (part(guest, runqueue, "rq.rt.rt_queued")) /* else throttled */
+		sum += part(guest, runqueue, "rq.rt.rt_nr_running");
+	return sum == n_running ? w.n_servers : 0;
+}
+
+uint32_t guest_counted_in_vain(struct guest *guest, uint64_t runqueue, uint32_t n_running)
+{
+	uint32_t n = sleepers(guest, runqueue) + servers(guest, runqueue, n_running);
+	return n < n_running ? n : n_running;
 }
 
 void guest_runnable_each(struct guest *guest, const struct guest_cpu *cpu,

@@ -14,7 +14,9 @@ typedef bool guest_runnable_fn(void *user, uint64_t task, const char *class);
 void guest_runnable_each(struct guest *guest, const struct guest_cpu *cpu,
 			 guest_runnable_fn *visit, void *user);
 
-/* How many fair tasks of a run queue sleep but still lie in it with time owed (kernels since
- * 6.12, EEVDF's delayed dequeue); rq.nr_running counts them. */
-unsigned guest_sleepers_queued(struct guest *guest, uint64_t runqueue);
+/* How much of rq.nr_running, which is n_running, is nothing that could run: fair tasks that
+ * sleep but still lie in the queue with time owed (kernels since 6.12, EEVDF's delayed
+ * dequeue), and servers, which stand for other classes among the deadline tasks (6.8 to 6.16).
+ */
+uint32_t guest_counted_in_vain(struct guest *guest, uint64_t runqueue, uint32_t n_running);
 #endif

@@ -12,12 +12,16 @@ PROFILES = [pytest.param(p, marks=() if p == 'testing' else pytest.mark.full) fo
 CLASSES = {0: 'fair', 2: 'real-time', 6: 'deadline'}  # by the policy in /proc
 
 
-def agrees(row):
+def agrees(guest, row):
     """Whether the tasks of a CPU are as many as it counts, and the one that runs is among them."""
     # Real-time tasks that used up their share of a second stay in their queue, but do not count.
     waiting = sum(task['class'] == 'real-time' for task in row['tasks'])
-    return len(row['tasks']) - waiting <= row['running'] <= len(row['tasks']) and \
-        (row['idle'] or row['pid'] in {task['pid'] for task in row['tasks']})
+    if not len(row['tasks']) - waiting <= row['running'] <= len(row['tasks']):
+        return False
+    if row['idle'] or row['pid'] in {task['pid'] for task in row['tasks']}:
+        return True
+    # __schedule() takes what is to sleep out of its queue first, and only then looks for what runs instead.
+    return not {task['pid']: task['state'] for task in guest.answer('threads')}[row['pid']].startswith('R')
 
 
 @pytest.mark.parametrize('profile', PROFILES)
@@ -33,20 +37,21 @@ def test_runnable_tasks(fresh_guest, profile):
         if found:
             theirs[int(found[1])] = CLASSES[int(found[2].split()[37])]
     assert sorted(theirs.values()) == ['deadline', *['fair'] * 4, 'real-time']
-    missing, agreed = set(theirs), 0
-    # One with deadlines waits for its next period now and then, and is in no queue; and a guest may be stopped in the middle
-    # of its scheduler, when one who leaves is in no queue any more but still runs, or still counts.
+    missing, looks, odd = set(theirs), 0, []
+    # One with deadlines waits for its next period now and then, and is in no queue.
     for _ in range(40):
         guest.run('pause')
         rows = guest.answer('cpus')
+        odd += [row for row in rows if not agrees(guest, row)]
         guest.run('resume')
         ours = {task['pid']: task['class'] for row in rows for task in row['tasks']}
         assert all(ours.get(pid, theirs[pid]) == theirs[pid] for pid in theirs)
-        agreed += all(agrees(row) for row in rows)
         second = [task for task in rows[1]['tasks'] if task['class'] == 'real-time']
         assert 'real-time' in [theirs.get(task['pid']) for task in second]
         missing -= set(ours)
-        if not missing and agreed >= 8:
+        looks += 1
+        if not missing and looks >= 16:
             break
     assert not missing, [theirs[pid] for pid in missing]
-    assert agreed >= 8, rows
+    # A guest may be stopped between two stores of its scheduler: what left its queue still counts.
+    assert len(odd) <= looks // 8, odd
