@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #define KEEP __attribute__((noinline, noclone, used))
-#define R restrict
+#define SERIAL KEEP
+#define SERIAL_NAME(name) s_##name
+#include "serial_loops.h"
 
 static KEEP uint32_t s_digits(uint32_t value, uint32_t base)
 {
@@ -57,34 +59,6 @@ static KEEP uint32_t s_adler(const uint8_t *p, size_t n)
 	return a % 65521 | b % 65521 << 16;
 }
 
-static KEEP uint32_t s_crc(uint32_t crc, const uint8_t *p, size_t n, const uint32_t *R table)
-{
-	for (size_t i = 0; i < n; i++)
-		crc = crc >> 8 ^ table[(crc ^ p[i]) & 0xff];
-	return crc;
-}
-
-static KEEP uint32_t s_crc_sliced(uint32_t crc, const uint32_t *p, size_t n,
-				  const uint32_t *R table)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t a = p[2 * i] ^ crc, b = p[2 * i + 1];
-		crc = table[7 * 256 + (a & 0xff)] ^ table[6 * 256 + (a >> 8 & 0xff)] ^
-		      table[5 * 256 + (a >> 16 & 0xff)] ^ table[4 * 256 + (a >> 24)] ^
-		      table[3 * 256 + (b & 0xff)] ^ table[2 * 256 + (b >> 8 & 0xff)] ^
-		      table[256 + (b >> 16 & 0xff)] ^ table[b >> 24];
-	}
-	return crc;
-}
-
-static KEEP void s_lcg(uint32_t *p, size_t n, uint32_t x)
-{
-	for (size_t i = 0; i < n; i++) {
-		x = x * 1664525u + 1013904223u;
-		p[i] = x;
-	}
-}
-
 static KEEP void s_xorshift(uint64_t *p, size_t n, uint64_t x)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -109,28 +83,6 @@ static KEEP size_t s_words(const char *p, size_t *length_ret)
 		spaces += *at == ' ';
 	*length_ret = (size_t)(at - p);
 	return spaces;
-}
-
-static KEEP int s_mandelbrot(int64_t cx, int64_t cy, int most)
-{
-	int64_t x = 0, y = 0;
-	int i = 0;
-	for (; i < most; i++) {
-		int64_t xx = x * x >> 28, yy = y * y >> 28;
-		if (xx + yy > 4ll << 28)
-			break;
-		y = (x * y >> 27) + cy;
-		x = xx - yy + cx;
-	}
-	return i;
-}
-
-static KEEP size_t s_copy_until(uint8_t *R d, const uint8_t *R s, size_t n, uint8_t end)
-{
-	size_t i = 0;
-	for (; i < n && s[i] != end; i++)
-		d[i] = s[i];
-	return i;
 }
 
 static KEEP void s_copy_zero(uint8_t *R d, const uint8_t *R s) /* leaves after its store */
@@ -187,12 +139,6 @@ static KEEP void s_helper(const uint32_t *s, size_t n)
 			 :
 			 : "r"(s), "r"(n)
 			 : "rax", "rcx", "xmm0", "memory", "cc");
-}
-
-static KEEP void s_histogram(uint32_t *R h, const uint8_t *R s, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		h[s[i]]++;
 }
 
 static KEEP uint32_t s_table(uint32_t h, const uint8_t *p, size_t n, uint32_t *table)

@@ -4,7 +4,9 @@
 #include <stdint.h>
 
 #define LOOP __attribute__((noinline, used))
-#define R restrict
+#define SERIAL LOOP
+#define SERIAL_NAME(name) loop_##name
+#include "../../unit/serial_loops.h"
 
 enum { BYTES = 1 << 16, REPS = 6, DEEP = 20000 };
 
@@ -20,34 +22,6 @@ static LOOP uint32_t loop_adler(const uint8_t *p, size_t n)
 		b += a;
 	}
 	return a ^ b << 7;
-}
-
-static LOOP uint32_t loop_crc(uint32_t crc, const uint8_t *p, size_t n, const uint32_t *R table)
-{
-	for (size_t i = 0; i < n; i++)
-		crc = crc >> 8 ^ table[(crc ^ p[i]) & 0xff];
-	return crc;
-}
-
-static LOOP uint32_t loop_crc_sliced(uint32_t crc, const uint32_t *p, size_t n,
-				     const uint32_t *R table)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t a = p[2 * i] ^ crc, b = p[2 * i + 1];
-		crc = table[7 * 256 + (a & 0xff)] ^ table[6 * 256 + (a >> 8 & 0xff)] ^
-		      table[5 * 256 + (a >> 16 & 0xff)] ^ table[4 * 256 + (a >> 24)] ^
-		      table[3 * 256 + (b & 0xff)] ^ table[2 * 256 + (b >> 8 & 0xff)] ^
-		      table[256 + (b >> 16 & 0xff)] ^ table[b >> 24];
-	}
-	return crc;
-}
-
-static LOOP void loop_lcg(uint32_t *p, size_t n, uint32_t x)
-{
-	for (size_t i = 0; i < n; i++) {
-		x = x * 1664525u + 1013904223u;
-		p[i] = x;
-	}
 }
 
 static LOOP uint64_t loop_fnv(const uint8_t *p, size_t n)
@@ -74,40 +48,12 @@ static LOOP size_t loop_words(const uint8_t *p, uint32_t *sum_ret)
 	return (size_t)(at - p);
 }
 
-static LOOP size_t loop_copy_until(uint8_t *R d, const uint8_t *R s, size_t n, uint8_t end)
-{
-	size_t i = 0;
-	for (; i < n && s[i] != end; i++)
-		d[i] = s[i];
-	return i;
-}
-
-static LOOP int loop_mandelbrot(int64_t cx, int64_t cy, int most)
-{
-	int64_t x = 0, y = 0;
-	int i = 0;
-	for (; i < most; i++) {
-		int64_t xx = x * x >> 28, yy = y * y >> 28;
-		if (xx + yy > 4ll << 28)
-			break;
-		y = (x * y >> 27) + cy;
-		x = xx - yy + cx;
-	}
-	return i;
-}
-
 static LOOP uint32_t loop_horner(const uint32_t *p, size_t n, uint32_t x)
 {
 	uint32_t sum = 0;
 	for (size_t i = 0; i < n; i++)
 		sum = sum * x + p[i];
 	return sum;
-}
-
-static LOOP void loop_histogram(uint32_t *R h, const uint8_t *R s, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		h[s[i]]++;
 }
 
 static long call3(long number, long a, const void *b, long c)
