@@ -49,14 +49,23 @@ static struct error *connect_console(struct bench_guest *guest)
 	return NULL;
 }
 
-static struct error *start(uint64_t mem_bytes, bool learn, bench_guest_early *early, void *user,
+struct start_params {
+	bool learn;
+	const char *initrd; /* NULL: the guest's own */
+	bench_guest_early *early;
+	void *user;
+};
+
+static struct error *start(uint64_t mem_bytes, const struct start_params *params,
 			   struct bench_guest **ret)
 {
 	AUTO(own_bench_guest) struct bench_guest *guest = NULL;
 	AUTO(demo_guest_deinit) struct demo_guest demo = { 0 };
-	struct vm_spec spec = {
-		.mem_bytes = mem_bytes, .cpus = 1, .accel = "tcg", .learn = learn
-	};
+	struct vm_spec spec = { .mem_bytes = mem_bytes,
+				.cpus = 1,
+				.accel = "tcg",
+				.learn = params->learn,
+				.initrd = params->initrd };
 	char name[48];
 	TRY(error_alloc(1, sizeof(*guest), &guest));
 	guest->console = -1;
@@ -65,8 +74,8 @@ static struct error *start(uint64_t mem_bytes, bool learn, bench_guest_early *ea
 	spec.name = name;
 	TRY(demo_guest_fill(NULL, false, &spec, &demo));
 	TRY(vm_start(&spec, &guest->start));
-	if (early)
-		TRY(early(user, name));
+	if (params->early)
+		TRY(params->early(params->user, name));
 	TRY(wait_up(guest->start));
 	TRY(vm_open(name, &guest->vm));
 	TRY(connect_console(guest));
@@ -78,18 +87,51 @@ static struct error *start(uint64_t mem_bytes, bool learn, bench_guest_early *ea
 
 struct error *bench_guest_start(uint64_t mem_bytes, struct bench_guest **ret)
 {
-	return start(mem_bytes, false, NULL, NULL, ret);
+	return start(mem_bytes, &(struct start_params){ 0 }, ret);
 }
 
 struct error *bench_guest_start_learning(uint64_t mem_bytes, struct bench_guest **ret)
 {
-	return start(mem_bytes, true, NULL, NULL, ret);
+	return start(mem_bytes, &(struct start_params){ .learn = true }, ret);
 }
 
 struct error *bench_guest_start_early(uint64_t mem_bytes, bench_guest_early *early, void *user,
 				      struct bench_guest **ret)
 {
-	return start(mem_bytes, true, early, user, ret);
+	return start(mem_bytes,
+		     &(struct start_params){ .learn = true, .early = early, .user = user },
+		     ret);
+}
+
+/* ORDER bench folder: tools/bench_guest writes it. */
+static struct error *bench_path(const char *file, char **ret)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	bool is_set = cache && *cache == '/';
+	if (asprintf(ret, "%s%s/glassbox/bench/" DEMO_GUEST_PROFILE "/%s",
+		     is_set ? cache
+		     : home ? home
+			    : "",
+		     is_set ? "" : "/.cache", file) < 0) {
+		*ret = NULL;
+		return error_create(ERR_MEMORY, "no memory for a path");
+	}
+	return NULL;
+}
+
+struct error *bench_guest_extras(char **ret)
+{
+	return bench_path("opt/bench", ret);
+}
+
+struct error *bench_guest_start_equipped(uint64_t mem_bytes, struct bench_guest **ret)
+{
+	AUTO(own_free) char *initrd = NULL;
+	TRY(bench_path("initrd.img", &initrd));
+	bool found = !access(initrd, R_OK);
+	return start(mem_bytes,
+		     &(struct start_params){ .learn = true, .initrd = found ? initrd : NULL },
+		     ret);
 }
 
 void bench_guest_stop(struct bench_guest *guest)

@@ -17,6 +17,10 @@ struct error *bench_guest_start_learning(uint64_t mem_bytes, struct bench_guest 
 typedef struct error *bench_guest_early(void *user, const char *vm);
 struct error *bench_guest_start_early(uint64_t mem_bytes, bench_guest_early *early, void *user,
 				      struct bench_guest **ret);
+/* As bench_guest_start_learning, with the programs that tools/bench_guest added, if it did. */
+struct error *bench_guest_start_equipped(uint64_t mem_bytes, struct bench_guest **ret);
+/* Where those programs lie on the host, there or not. Caller owns *ret. */
+struct error *bench_guest_extras(char **ret);
 void bench_guest_stop(struct bench_guest *guest);
 OWN_DECLARE(own_bench_guest, struct bench_guest *, bench_guest_stop)
 

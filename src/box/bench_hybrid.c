@@ -1,7 +1,7 @@
 /* One guest, one boot. Its workload's loops and a few real programs are learned from what it
  * runs; then everything is timed with offload off and on in turns, three rounds, the best of
  * each. A loop's time is that of a run with REPS repetitions less that of one with none, so
- * that starting the program and filling its arrays do not count. The same program is run
+ * that starting the program and filling its arrays do not count. The same programs are run
  * natively. Where a GPU is, rows of large arrays follow (bench_hybrid_gpu.c). */
 #include "box/bench_hybrid.h"
 
@@ -18,6 +18,7 @@
 #include "box/bench_hybrid_boot.h"
 #include "box/bench_hybrid_gpu.h"
 #include "box/bench_native.h"
+#include "box/bench_programs.h"
 #include "box/calls.h"
 #include "box/guest_call.h"
 #include "box/guest_shell.h"
@@ -30,7 +31,7 @@ OWN_DECLARE(own_target, struct target *, target_destroy)
 
 enum { ROUNDS = 3, SHELL_MS = 600000, LEARN_MS = 2500, LEARN_LOOP_MS = 400, MOST_CASES = 48 };
 
-/* ORDER cases: the loops of guest/workload.c, then programs. */
+/* The loops of guest/workload.c. Real programs follow (bench_programs.c). */
 static const char *const loops[] = {
 	"xor",	  "sum",       "sumbytes", "saxpy",   "memset",	  "memcpy",	"bswap",
 	"grey",	  "threshold", "max",	   "min",     "adler",	  "crc",	"mandelbrot",
@@ -40,18 +41,6 @@ static const char *const loops[] = {
 
 /* The same again with arrays that collide in TCG's TLB. */
 static const char *const colliding_loops[] = { "xor", "saxpy", "memcpy", NULL };
-
-static const struct {
-	const char *name, *command;
-} programs[] = {
-	{ "gzip", "gzip -c /tmp/data >/dev/null" },
-	{ "sha256sum", "sha256sum /tmp/data >/dev/null" },
-	{ "md5sum", "md5sum /tmp/data >/dev/null" },
-	{ "image filter", "workload grey 8388608 4 >/dev/null" },
-	{ "grep", "grep -c glassbox /tmp/data >/dev/null" },
-	{ "shell loop", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done" },
-	{ "40 processes", "i=0; while [ $i -lt 40 ]; do i=$((i+1)); /bin/true; done" },
-};
 
 /* The least that a command took, and what of it is not to count: apart, since the least of
  * differences would be the one whose start was disturbed most. 0: not run. */
@@ -73,6 +62,7 @@ struct hybrid {
 	struct target *target;
 	struct trace_source *source;
 	int native_fd; /* the guest's workload program, or -1 */
+	struct bench_programs *programs;
 	struct timed_case cases[MOST_CASES];
 	size_t n_cases;
 };
@@ -171,15 +161,17 @@ static struct error *learn_loops(struct hybrid *h, const char *const *names)
 
 static struct error *learn_programs(struct hybrid *h)
 {
-	TRY(learn_from(h, programs[0].command, LEARN_MS));
-	return learn_from(h, programs[1].command, LEARN_MS);
+	TRY(learn_from(h, bench_program(0)->command, LEARN_MS));
+	return learn_from(h, bench_program(1)->command, LEARN_MS);
 }
 
 /* --- the same program outside any emulator */
 
 /* Processor time of one native run, or 0. */
-static double run_native(struct hybrid *h, const char *command)
+static double run_native(struct hybrid *h, const struct timed_case *c, const char *command)
 {
+	if (!*c->setup)
+		return bench_programs_native_ms(h->programs, command);
 	struct bench_native_run run;
 	return bench_native_run(h->native_fd, command, &run) ? run.cpu_ms : 0;
 }
@@ -188,9 +180,10 @@ static void time_native(struct hybrid *h)
 {
 	for (size_t i = 0; i < h->n_cases; i++) {
 		struct timed_case *c = &h->cases[i];
-		for (int round = 0; round < ROUNDS && *c->setup; round++) {
-			keep_least(&c->native.all_ms, run_native(h, c->command));
-			keep_least(&c->native.setup_ms, run_native(h, c->setup));
+		for (int round = 0; round < ROUNDS; round++) {
+			keep_least(&c->native.all_ms, run_native(h, c, c->command));
+			if (*c->setup)
+				keep_least(&c->native.setup_ms, run_native(h, c, c->setup));
 		}
 	}
 }
@@ -254,18 +247,28 @@ static struct error *add_loop(struct hybrid *h, const struct loop_run *run, doub
 	return NULL;
 }
 
-static struct error *add_cases(struct hybrid *h)
+static struct error *add_programs(struct hybrid *h, json_t *rows)
+{
+	const struct bench_program *program;
+	for (size_t i = 0; (program = bench_program(i)); i++) {
+		bool can;
+		TRY(bench_programs_can(h->programs, program, rows, &can));
+		if (!can)
+			continue;
+		struct timed_case *c = add_case(h, 0.97);
+		snprintf(c->label, sizeof(c->label), "%s", program->name);
+		snprintf(c->command, sizeof(c->command), "%s", program->command);
+	}
+	return NULL;
+}
+
+static struct error *add_cases(struct hybrid *h, json_t *rows)
 {
 	for (const char *const *name = loops; *name; name++)
 		TRY(add_loop(h, &(struct loop_run){ *name, "apart", 256 << 10 }, 0.97));
 	for (const char *const *name = colliding_loops; *name; name++)
 		TRY(add_loop(h, &(struct loop_run){ *name, "colliding", 256 << 10 }, 0.97));
-	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
-		struct timed_case *c = add_case(h, 0.97);
-		snprintf(c->label, sizeof(c->label), "%s", programs[i].name);
-		snprintf(c->command, sizeof(c->command), "%s", programs[i].command);
-	}
-	return NULL;
+	return add_programs(h, rows);
 }
 
 static struct error *set_offload(struct hybrid *h, enum gb_offload offload)
@@ -292,7 +295,7 @@ static double report_case(const struct timed_case *c, json_t *rows)
 {
 	char name[128];
 	double on_ms = net_ms(&c->on), off_ms = net_ms(&c->off);
-	double native_ms = *c->setup ? net_ms(&c->native) : 0;
+	double native_ms = net_ms(&c->native);
 	if (on_ms <= 0 || off_ms <= 0)
 		return 0;
 	snprintf(name, sizeof(name), "hybrid: %s", c->label);
@@ -351,15 +354,15 @@ static struct error *open_guest(struct hybrid *h)
 {
 	char path[256];
 	const char *name;
-	TRY(bench_guest_start_learning(1ull << 30, &h->guest));
+	TRY(bench_guest_start_equipped(1ull << 30, &h->guest));
 	name = vm_name(bench_guest_vm(h->guest));
 	TRY(guest_shell_open(name, &h->shell));
 	TRY(target_open(&(struct target_params){ .vm = name }, &h->target));
 	trace_source_path(name, path, sizeof(path));
 	TRY(trace_source_open(path, &h->source));
-	TRY(guest_does(h, "cat /bin/busybox /bin/workload /bin/busybox >/tmp/data; stty -echo",
-		       NULL));
-	return bench_native_fetch(h->shell, &h->native_fd);
+	TRY(guest_does(h, "stty -echo", NULL));
+	TRY(bench_native_fetch(h->shell, "/bin/workload", &h->native_fd));
+	return bench_programs_open(h->shell, h->native_fd, &h->programs);
 }
 
 static struct error *run_large(struct hybrid *h, const char *gpu, json_t *rows)
@@ -375,7 +378,7 @@ static struct error *run_all(struct hybrid *h, json_t *rows)
 {
 	TRY(switch_on(h));
 	TRY(set_offload(h, GB_OFFLOAD_OFF));
-	TRY(add_cases(h));
+	TRY(add_cases(h, rows));
 	for (int round = 0; round < ROUNDS; round++)
 		for (int on = 0; on < 2; on++)
 			TRY(run_round(h, round & 1 ? !on : on));
@@ -406,6 +409,7 @@ static struct error *bench(const char *gpu, json_t *rows)
 	TRY(error_alloc(1, sizeof(*h), &h));
 	h->native_fd = -1;
 	struct error *err = run(h, gpu, rows);
+	bench_programs_close(h->programs);
 	own_fd(&h->native_fd);
 	trace_source_close(h->source);
 	target_destroy(h->target);

@@ -78,10 +78,10 @@ static struct error *read_until(struct guest_shell *shell, const char *mark, int
 				char **text_ret)
 {
 	AUTO(own_free) char *text = NULL;
-	size_t length = 0;
+	size_t length = 0, searched = 0;
 	int64_t end = now_ms() + timeout_ms;
 	TRY(error_alloc(OUTPUT_MAX + 1, 1, &text));
-	while (!strstr(text, mark)) {
+	while (!strstr(text + searched, mark)) {
 		struct pollfd wait = { .fd = shell->fd, .events = POLLIN };
 		int64_t left = end - now_ms();
 		if (left <= 0 || length == OUTPUT_MAX)
@@ -92,6 +92,8 @@ static struct error *read_until(struct guest_shell *shell, const char *mark, int
 			return error_system(errno, "waiting for the guest's shell");
 		if (!ready)
 			continue;
+		/* Who reads slowly is cut off: what was searched is not searched again. */
+		searched = length > strlen(mark) ? length - strlen(mark) : 0;
 		ssize_t got = read(shell->fd, text + length, OUTPUT_MAX - length);
 		if (got <= 0)
 			return error_create(ERR_PEER, "the guest's console ended");

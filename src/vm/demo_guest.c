@@ -7,7 +7,6 @@
 #include "base/setup_path.h"
 #include "vm/proc.h"
 
-#define DEFAULT_PROFILE "5.10" /* boots fastest, and in 64 MB; tools/guest agrees */
 #define DEFAULT_MEM (128u << 20)
 
 void demo_guest_deinit(struct demo_guest *guest)
@@ -71,7 +70,7 @@ struct error *demo_guest_fill(const char *profile, bool is_kaslr, struct vm_spec
 			      struct demo_guest *ret)
 {
 	AUTO(own_free) char *folder = NULL;
-	const char *name = profile ? profile : DEFAULT_PROFILE;
+	const char *name = profile ? profile : DEMO_GUEST_PROFILE;
 	if (strchr(name, '/') || *name == '.')
 		return error_create(ERR_USAGE, "'%s' is not a profile", name);
 	TRY(guests_folder(&folder));
