@@ -1,12 +1,15 @@
-/* Loops whose iterations need the one before, for learn_sample.c and for a guest's program: who
- * includes this says by SERIAL_NAME(x) how they are called there, and by SERIAL what else they
- * are, so that each stays a function of its own. */
+/* Loops whose iterations need the one before, for a guest's program and for learn_sample.c,
+ * which gives them names of its own. */
 #ifndef SERIAL_LOOPS_H
 #define SERIAL_LOOPS_H
 #include <stddef.h>
 #include <stdint.h>
 
 #define R restrict
+#ifndef SERIAL
+#define SERIAL __attribute__((noinline, used))
+#define SERIAL_NAME(name) loop_##name
+#endif
 
 static SERIAL uint32_t SERIAL_NAME(crc)(uint32_t crc, const uint8_t *p, size_t n,
 					const uint32_t *R table)

@@ -3,9 +3,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOOP __attribute__((noinline, used))
-#define SERIAL LOOP
-#define SERIAL_NAME(name) loop_##name
 #include "../../unit/serial_loops.h"
 
 enum { BYTES = 1 << 16, REPS = 6, DEEP = 20000 };
@@ -14,7 +11,7 @@ static uint8_t from[BYTES + 16], to[BYTES + 16];
 static uint32_t tables[8 * 256];
 static uint32_t counts[256] __attribute__((aligned(1024)));
 
-static LOOP uint32_t loop_adler(const uint8_t *p, size_t n)
+static SERIAL uint32_t loop_adler(const uint8_t *p, size_t n)
 {
 	uint32_t a = 1, b = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -24,7 +21,7 @@ static LOOP uint32_t loop_adler(const uint8_t *p, size_t n)
 	return a ^ b << 7;
 }
 
-static LOOP uint64_t loop_fnv(const uint8_t *p, size_t n)
+static SERIAL uint64_t loop_fnv(const uint8_t *p, size_t n)
 {
 	uint64_t h = 14695981039346656037ull;
 	for (size_t i = 0; i < n; i++)
@@ -32,13 +29,13 @@ static LOOP uint64_t loop_fnv(const uint8_t *p, size_t n)
 	return h;
 }
 
-static LOOP void loop_filter(int32_t *R y, const int32_t *R x, size_t n)
+static SERIAL void loop_filter(int32_t *R y, const int32_t *R x, size_t n)
 {
 	for (size_t i = 1; i < n; i++)
 		y[i] = (int32_t)((uint32_t)y[i - 1] * 3 + (uint32_t)x[i]) >> 2;
 }
 
-static LOOP size_t loop_words(const uint8_t *p, uint32_t *sum_ret)
+static SERIAL size_t loop_words(const uint8_t *p, uint32_t *sum_ret)
 {
 	uint32_t sum = 0;
 	const uint8_t *at = p;
@@ -48,7 +45,7 @@ static LOOP size_t loop_words(const uint8_t *p, uint32_t *sum_ret)
 	return (size_t)(at - p);
 }
 
-static LOOP uint32_t loop_horner(const uint32_t *p, size_t n, uint32_t x)
+static SERIAL uint32_t loop_horner(const uint32_t *p, size_t n, uint32_t x)
 {
 	uint32_t sum = 0;
 	for (size_t i = 0; i < n; i++)
