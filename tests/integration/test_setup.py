@@ -68,6 +68,28 @@ def test_modules_come_after_what_they_need():
     assert make_guest.closure(modules, ['a', 'd', 'e']) == ['c', 'b', 'a']
 
 
+def test_files_are_put_behind_an_initrd(tmp_path):
+    folder = tmp_path / 'files'
+    folder.mkdir()
+    files = {'one': b'1' * 5, 'two': os.urandom(4097)}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (tmp_path / 'initrd').write_bytes(b'packed')
+    made = subprocess.run(['/usr/bin/python3', house.TOP / 'tools/append_files.py', tmp_path / 'initrd', folder, 'opt/more'],
+                          stdout=subprocess.PIPE, check=True).stdout
+    assert made[:8] == b'packed\0\0'
+    found, at = {}, 8
+    while made[at:at + 6] == b'070701':
+        fields = [int(made[at + 6 + 8 * i:at + 14 + 8 * i], 16) for i in range(13)]
+        name = made[at + 110:at + 109 + fields[11]].decode()
+        start = at + (110 + fields[11] + 3) // 4 * 4
+        found[name] = fields[1], made[start:start + fields[6]]
+        at = start + (fields[6] + 3) // 4 * 4
+    assert found.pop('TRAILER!!!')[1] == b'' and not made[at:].strip(b'\0')
+    assert found == {'opt': (0o40755, b''), 'opt/more': (0o40755, b''),
+                     **{f'opt/more/{name}': (0o100755, data) for name, data in files.items()}}
+
+
 def without_network(tmp_path):
     """A configuration of apt whose only archive does not answer, and an empty cache."""
     listing = tmp_path / 'sources.list'
