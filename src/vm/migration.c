@@ -70,6 +70,11 @@ static struct error *add_node(struct qmp *qmp)
 	return err;
 }
 
+static struct error *remove_node(struct qmp *qmp)
+{
+	return qmp_commandf(qmp, NULL, "blockdev-del", "{s:s}", "node-name", NODE);
+}
+
 /* QEMU's words for a driver it was built without, or that it may not use. */
 static bool lacks_driver(const struct error *err)
 {
@@ -112,6 +117,8 @@ struct error *migration_refuse(struct qmp *qmp, bool *refuses_ret)
 	}
 	if (found)
 		TRY(is_refused(qmp, &refuses));
+	if (found && !refuses)
+		TRY(remove_node(qmp));
 	*refuses_ret = refuses;
 	return NULL;
 }
@@ -122,8 +129,7 @@ struct error *migration_allow(struct qmp *qmp, bool *was_refused_ret)
 	TRY(find_node(qmp, &found));
 	if (was_refused_ret)
 		*was_refused_ret = found;
-	return found ? qmp_commandf(qmp, NULL, "blockdev-del", "{s:s}", "node-name", NODE)
-		     : NULL;
+	return found ? remove_node(qmp) : NULL;
 }
 
 struct error *migration_check(struct vm *vm, struct qmp *qmp)

@@ -10,8 +10,8 @@ struct vm;
 
 /* From here on QEMU refuses to migrate, with words that say what to do. Nothing happens if it
  * does so already. *refuses_ret: false when this QEMU lacks what it takes (a driver for qcow
- * images); it then migrates as before. ERR_UNSUPPORTED: QEMU is migrating at the moment, or was
- * told never to refuse (-only-migratable). */
+ * images); it then migrates as before. ERR_PEER: QEMU is migrating at the moment, or was told
+ * never to refuse (-only-migratable). */
 struct error *migration_refuse(struct qmp *qmp, bool *refuses_ret);
 
 /* Takes that back; *was_refused_ret (may be NULL) tells whether there was anything to. */

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vm/migration.h"
 #include "vm/qmp.h"
 
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
@@ -115,12 +116,72 @@ static void silence_ends_at_the_deadline(void **state)
 	close(pair[1]);
 }
 
+#define HELLO GREETING, "{\"return\": {}, \"id\": 1}\n"
+#define ANSWER(id, value) "{\"return\": " value ", \"id\": " #id "}\n"
+#define REFUSAL(id, words)                                                                     \
+	"{\"error\": {\"class\": \"GenericError\", \"desc\": \"" words "\"}, \"id\": " #id "}" \
+	"\n"
+#define OUR_NODE "[{\"node-name\": \"switch-glassbox-offload-off\"}]"
+#define OUR_REASON "{\"blocked-reasons\": [\"used by node 'switch-glassbox-offload-off'\"]}"
+
+static struct error *refuse(const char *const *script, bool *refuses_ret)
+{
+	struct peer peer;
+	struct qmp *qmp = NULL;
+	assert_ok(qmp_from_fd(start_peer(&peer, script), 2000, &qmp));
+	struct error *err = migration_refuse(qmp, refuses_ret);
+	qmp_close(qmp);
+	pthread_join(peer.thread, NULL);
+	return err;
+}
+
+static void migration_is_refused_or_it_is_said_that_it_is_not(void **state)
+{
+	static const char *const done[] = { HELLO,
+					    ANSWER(2, "[]"),
+					    ANSWER(3, "{\"fdset-id\": 0}"),
+					    ANSWER(4, "{}"),
+					    ANSWER(5, "{}"),
+					    ANSWER(6, OUR_REASON),
+					    NULL };
+	static const char *const there[] = { HELLO, ANSWER(2, OUR_NODE), ANSWER(3, OUR_REASON),
+					     NULL };
+	/* A QEMU that opens such images, and migrates all the same. */
+	static const char *const in_vain[] = { HELLO, ANSWER(2, OUR_NODE), ANSWER(3, "{}"),
+					       ANSWER(4, "{}"), NULL };
+	static const char *const no_driver[] = { HELLO,
+						 ANSWER(2, "[]"),
+						 ANSWER(3, "{\"fdset-id\": 0}"),
+						 REFUSAL(4, "Unknown driver 'qcow'"),
+						 ANSWER(5, "{}"),
+						 NULL };
+	static const char *const migrating[] = {
+		HELLO,
+		ANSWER(2, "[]"),
+		ANSWER(3, "{\"fdset-id\": 0}"),
+		REFUSAL(4, "disallowing migration blocker (migration/snapshot in progress)"),
+		ANSWER(5, "{}"),
+		NULL
+	};
+	bool refuses;
+	assert_ok(refuse(done, &refuses));
+	assert_true(refuses);
+	assert_ok(refuse(there, &refuses));
+	assert_true(refuses);
+	assert_ok(refuse(in_vain, &refuses));
+	assert_false(refuses);
+	assert_ok(refuse(no_driver, &refuses));
+	assert_false(refuses);
+	assert_error(refuse(migrating, &refuses), ERR_PEER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_command_passes_over_events_and_late_answers),
 		cmocka_unit_test(a_bad_peer_is_an_error),
 		cmocka_unit_test(silence_ends_at_the_deadline),
+		cmocka_unit_test(migration_is_refused_or_it_is_said_that_it_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
