@@ -53,6 +53,16 @@ Z3_ast bv_resize(Z3_context z, Z3_ast a, unsigned width)
 	return Z3_mk_zero_ext(z, width - have, a);
 }
 
+Z3_ast bv_as_sum(Z3_context z, Z3_ast a)
+{
+	Z3_params params = Z3_mk_params(z);
+	Z3_params_inc_ref(z, params);
+	Z3_params_set_bool(z, params, Z3_mk_string_symbol(z, "som"), true);
+	Z3_ast result = Z3_simplify_ex(z, a, params);
+	Z3_params_dec_ref(z, params);
+	return result;
+}
+
 Z3_ast bv_sign_extend(Z3_context z, Z3_ast a, unsigned width)
 {
 	unsigned have = bv_width(z, a);

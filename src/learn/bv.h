@@ -14,6 +14,8 @@ Z3_ast bv_const(Z3_context z, unsigned width, uint64_t value);
 Z3_ast bv_var(Z3_context z, unsigned width, const char *format, uint64_t number);
 /* Cuts or zero-extends to width. */
 Z3_ast bv_resize(Z3_context z, Z3_ast a, unsigned width);
+/* Simplified with products of sums multiplied out. */
+Z3_ast bv_as_sum(Z3_context z, Z3_ast a);
 Z3_ast bv_sign_extend(Z3_context z, Z3_ast a, unsigned width);
 Z3_ast bv_extract(Z3_context z, Z3_ast a, unsigned low, unsigned width);
 unsigned bv_width(Z3_context z, Z3_ast a);

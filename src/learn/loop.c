@@ -27,6 +27,29 @@ bool loop_is_data(const struct loop *loop, ir_ref ref)
 	return loop_depends(loop, ref, IR_LOAD, ~0ull);
 }
 
+/* The low bits of a count in every lane. */
+static ir_ref in_every_lane(struct ir *ir, ir_ref count, uint8_t lane)
+{
+	ir_ref low = ir_extract(ir, count, 0, lane), all = low;
+	while (ir_width(ir, all) < 64)
+		all = ir_concat(ir, all, low);
+	return all;
+}
+
+ir_ref loop_cell_after(struct loop *loop, unsigned c, ir_ref times)
+{
+	struct ir *ir = loop->ir;
+	const struct loop_cell *cell = &loop->cells[c];
+	ir_ref entry = ir_leaf(ir, IR_INIT, 64, c), step = ir_const(ir, 64, cell->step);
+	if (cell->class == LOOP_IV_LANES) {
+		ir_ref count = in_every_lane(ir, times, cell->lane);
+		return ir_lanes(ir, IR_ADD, cell->lane, entry,
+				ir_lanes(ir, IR_MUL, cell->lane, count, cell->steps));
+	}
+	ir_ref sum = ir_binary(ir, IR_ADD, ir_binary(ir, IR_MUL, times, step), entry);
+	return cell->class == LOOP_IV ? sum : ir_zext(ir, 64, ir_extract(ir, sum, 0, 32));
+}
+
 /* The value of an induction variable in iteration k. */
 static ir_ref closed_leaf(void *user, const struct ir_node *node)
 {
@@ -36,15 +59,12 @@ static ir_ref closed_leaf(void *user, const struct ir_node *node)
 	if (node->op != IR_INIT || node->imm >= CELLS)
 		return same;
 	const struct loop_cell *cell = &loop->cells[node->imm];
-	ir_ref k = ir_leaf(ir, IR_INIT, 64, CELL_K), step = ir_const(ir, 64, cell->step);
-	if (cell->class == LOOP_IV)
-		return ir_binary(ir, IR_ADD, ir_binary(ir, IR_MUL, k, step), same);
+	if (cell->class >= LOOP_IV && cell->class <= LOOP_IV_LANES)
+		return loop_cell_after(loop, (unsigned)node->imm,
+				       ir_leaf(ir, IR_INIT, 64, CELL_K));
 	if (cell->class == LOOP_REDUCTION && loop->reductions[cell->reduction].state)
 		return ir_leaf(ir, IR_INIT, 64, CELL_ACC + cell->reduction);
-	if (cell->class != LOOP_IV32)
-		return same;
-	ir_ref sum = ir_binary(ir, IR_ADD, ir_binary(ir, IR_MUL, k, step), same);
-	return ir_zext(ir, 64, ir_extract(ir, sum, 0, 32));
+	return same;
 }
 
 ir_ref loop_close(struct loop *loop, ir_ref ref)

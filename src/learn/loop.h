@@ -12,6 +12,7 @@ enum loop_cell_class {
 	LOOP_INVARIANT,
 	LOOP_IV, /* grows by a constant, 64 bits */
 	LOOP_IV32, /* the same in 32 bits, zero-extended */
+	LOOP_IV_LANES, /* each lane grows by that of something invariant */
 	LOOP_REDUCTION, /* or state, in a serial loop */
 };
 
@@ -24,6 +25,8 @@ static inline bool loop_class_is_stale(enum loop_cell_class class)
 struct loop_cell {
 	enum loop_cell_class class;
 	uint64_t step; /* of an IV */
+	ir_ref steps; /* of lanes: 64 bits over INIT leaves of invariant cells */
+	uint8_t lane; /* bits of one, below 64 */
 	unsigned reduction; /* number */
 };
 
@@ -90,6 +93,9 @@ struct error *loop_analyse(const struct iteration *iteration, struct loop *ret);
 /* The expression with every induction variable as a function of the leaf K, and state as a
  * leaf CELL_ACC. */
 ir_ref loop_close(struct loop *loop, ir_ref ref);
+
+/* The cell (not an invariant one) after `times` iterations, a term of 64 bits: closed form. */
+ir_ref loop_cell_after(struct loop *loop, unsigned c, ir_ref times);
 
 /* A sum of atoms: base + k * step, mod 2^width. */
 struct loop_linear {

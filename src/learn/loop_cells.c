@@ -89,6 +89,37 @@ static bool match_iv(const struct ir *ir, ir_ref next, unsigned c, struct loop_c
 	return true;
 }
 
+/* The same in every iteration, told without looking at classes that are not known yet. */
+static bool is_fixed(const struct loop *loop, ir_ref ref)
+{
+	if (loop_depends(loop, ref, IR_LOAD, ~0ull) ||
+	    loop_depends(loop, ref, IR_OPAQUE, ~0ull))
+		return false;
+	for (unsigned d = 0; d < CELLS; d++)
+		if (!is_init(loop->ir, loop->iteration->cells[d], d) &&
+		    loop_depends(loop, ref, IR_INIT, d))
+			return false;
+	return true;
+}
+
+/* R + S, lane by lane. */
+static bool match_lanes(const struct loop *loop, ir_ref next, unsigned c, struct loop_cell *ret)
+{
+	const struct ir_node *node = ir_get(loop->ir, next);
+	if (node->op != IR_ADD || !node->lane || node->lane == 64)
+		return false;
+	for (unsigned side = 0; side < 2; side++) {
+		if (!is_init(loop->ir, node->args[side], c) ||
+		    !is_fixed(loop, node->args[!side]))
+			continue;
+		ret->class = LOOP_IV_LANES;
+		ret->lane = node->lane;
+		ret->steps = node->args[!side];
+		return true;
+	}
+	return false;
+}
+
 struct match {
 	struct loop *loop;
 	unsigned cell;
@@ -365,6 +396,8 @@ static struct error *classify(struct loop *loop, const struct live *live, unsign
 	if (!loop->serial && match_reduction(loop, next, c, &reduction) &&
 	    !used_elsewhere(loop, live, c))
 		return add_reduction(loop, c, &reduction);
+	if (!loop->serial && match_lanes(loop, next, c, cell))
+		return NULL;
 	if (!live->inside[c]) {
 		cell->class = LOOP_CARRIED;
 		loop->any_carried = true;

@@ -5,8 +5,9 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "learn/bv.h"
 
-enum { TIMEOUT_MS = 2000, STEPS_PER_MS = 2000 };
+enum { TIMEOUT_MS = 2000, STEPS_PER_MS = 2000, FEW_HARD = 16 };
 
 struct error *proof_create(struct proof **ret)
 {
@@ -164,7 +165,8 @@ static void hide_below(Z3_context z, struct hidden *h, Z3_ast a)
 
 /* The formula with variables for terms of a kind: if there is no solution for any values of
  * these, there is none. NULL: there are no such terms. */
-static Z3_ast hide(Z3_context z, Z3_ast formula, bool (*hides)(Z3_context z, Z3_ast a))
+static Z3_ast hide(Z3_context z, Z3_ast formula, bool (*hides)(Z3_context z, Z3_ast a),
+		   size_t *n_ret)
 {
 	struct hidden h = { .hides = hides };
 	hide_below(z, &h, formula);
@@ -177,6 +179,7 @@ static Z3_ast hide(Z3_context z, Z3_ast formula, bool (*hides)(Z3_context z, Z3_
 	if (h.from.count && !h.failed)
 		result = Z3_substitute(z, formula, (unsigned)h.from.count, h.from.items,
 				       h.to.items);
+	*n_ret = h.from.count;
 	VEC_FREE(&h.from);
 	VEC_FREE(&h.to);
 	VEC_FREE(&h.work);
@@ -184,13 +187,17 @@ static Z3_ast hide(Z3_context z, Z3_ast formula, bool (*hides)(Z3_context z, Z3_
 	return result;
 }
 
-/* Conditions alone may decide, or what is left without the large circuits. */
+/* Conditions alone may decide, or products of sums, or what is left without the large circuits.
+ */
 static bool is_easy(Z3_context z, Z3_ast formula, unsigned ms)
 {
-	Z3_ast easier = hide(z, formula, is_hard);
+	size_t n_hard, n_atoms;
+	Z3_ast easier = hide(z, formula, is_hard, &n_hard);
 	if (!easier)
 		return false;
-	Z3_ast easiest = hide(z, formula, is_atom);
+	if (n_hard <= FEW_HARD && Z3_get_bool_value(z, bv_as_sum(z, formula)) == Z3_L_FALSE)
+		return true;
+	Z3_ast easiest = hide(z, formula, is_atom, &n_atoms);
 	return (easiest && solve(z, Z3_mk_simple_solver(z), ms, easiest) == Z3_L_FALSE) ||
 	       solve(z, Z3_mk_simple_solver(z), ms, easier) == Z3_L_FALSE;
 }

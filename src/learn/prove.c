@@ -142,11 +142,28 @@ unsigned prover_cell_of(unsigned guest)
 	return guest == MCODE_EFLAGS ? CELLS : CELLS + 1;
 }
 
+/* Of lanes; the low bits of the count say how often each has stepped. */
+static Z3_ast closed_lanes(struct prover *p, unsigned c, Z3_ast count)
+{
+	Z3_context z = p->z;
+	const struct loop_cell *cell = &p->loop->cells[c];
+	Z3_ast steps = bv_ir_encode(&p->plain_terms, cell->steps), result = NULL;
+	for (unsigned at = 0; at < 64; at += cell->lane) {
+		Z3_ast moved = Z3_mk_bvmul(z, bv_resize(z, count, cell->lane),
+					   bv_extract(z, steps, at, cell->lane));
+		Z3_ast lane = Z3_mk_bvadd(z, bv_extract(z, p->entry[c], at, cell->lane), moved);
+		result = result ? Z3_mk_concat(z, lane, result) : lane;
+	}
+	return result;
+}
+
 /* The register in iteration `k` according to its class; 64 bits. */
 static Z3_ast closed_form(struct prover *p, unsigned c, Z3_ast k)
 {
 	Z3_context z = p->z;
 	const struct loop_cell *cell = &p->loop->cells[c];
+	if (cell->class == LOOP_IV_LANES)
+		return closed_lanes(p, c, k);
 	Z3_ast moved =
 		Z3_mk_bvadd(z, p->entry[c], Z3_mk_bvmul(z, k, bv_const(z, 64, cell->step)));
 	return cell->class == LOOP_IV ? moved : bv_resize(z, bv_resize(z, moved, 32), 64);
@@ -295,6 +312,11 @@ static void check_registers(struct prover *p)
 			continue;
 		bool moves = cell->class != LOOP_INVARIANT;
 		Z3_ast expected = moves ? closed_form(p, c, next_k) : p->entry[c];
+		if (cell->class == LOOP_IV_LANES) {
+			Z3_ast low = bv_resize(z, p->k, cell->lane);
+			expected = closed_lanes(
+				p, c, Z3_mk_bvadd(z, low, bv_const(z, cell->lane, 1)));
+		}
 		snprintf(name, sizeof(name), moves ? "%s steps" : "%s stays", cell_name(c));
 		prover_check(
 			p, name, p->done,

@@ -170,17 +170,6 @@ static bool allows(const struct prover *p, unsigned stream, bool store)
 	       (store ? MCODE_STREAM_WRITE : MCODE_STREAM_READ);
 }
 
-/* Simplified with products of sums multiplied out. */
-static Z3_ast as_sum(Z3_context z, Z3_ast a)
-{
-	Z3_params params = Z3_mk_params(z);
-	Z3_params_inc_ref(z, params);
-	Z3_params_set_bool(z, params, Z3_mk_string_symbol(z, "som"), true);
-	Z3_ast result = Z3_simplify_ex(z, a, params);
-	Z3_params_dec_ref(z, params);
-	return result;
-}
-
 /* The address is plainly a place of some stream. */
 static bool place_by_form(struct prover *p, const struct iteration_event *event, Z3_ast address,
 			  struct prove_place *ret)
@@ -191,7 +180,7 @@ static bool place_by_form(struct prover *p, const struct iteration_event *event,
 		    !allows(p, s, event->store))
 			continue;
 		Z3_ast distance =
-			as_sum(p->z, Z3_mk_bvsub(p->z, address, stream_address(p, s)));
+			bv_as_sum(p->z, Z3_mk_bvsub(p->z, address, stream_address(p, s)));
 		if (!bv_is_value(p->z, distance, &offset) ||
 		    !in_window(p, s, (int64_t)offset, event->width))
 			continue;

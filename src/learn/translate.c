@@ -262,9 +262,7 @@ static ir_ref exit_value(struct translation *build, unsigned c)
 			return acc;
 		return ir_ite(ir, ir_binary(ir, IR_EQ, n, ir_const(ir, 64, 0)), entry, acc);
 	}
-	ir_ref moved = ir_binary(ir, IR_MUL, n, ir_const(ir, 64, cell->step));
-	ir_ref sum = ir_binary(ir, IR_ADD, moved, entry);
-	return cell->class == LOOP_IV ? sum : ir_zext(ir, 64, ir_extract(ir, sum, 0, 32));
+	return loop_cell_after(loop, c, n);
 }
 
 static struct error *add_exit(struct translation *build, unsigned c, struct output *ret)

@@ -437,7 +437,7 @@ static KEEP void n_chains(uint32_t *R out, const uint64_t *R in, size_t n)
 	X(nest_mix, n_mix, "doall")                     \
 	X(nest_bits, n_bits, "doall")                   \
 	X(nest_matrix, n_matrix, "doall")               \
-	X(nest_chacha, n_chacha, "serial")              \
+	X(nest_chacha, n_chacha, "doall")               \
 	X(nest_escape, n_escape, "doall")               \
 	X(nest_rounds, n_rounds, "doall")               \
 	X(nest_unbounded, n_unbounded, "serial search") \
