@@ -22,6 +22,7 @@ struct emitter {
 	uint32_t n_temps;
 	enum mcode_section section;
 	uint32_t label_base; /* distinguishes labels of sections emitted twice */
+	const char *index; /* number of the iteration, as an expression */
 	bool jumps; /* this section is in form 2 */
 	bool can_fault;
 };
@@ -31,5 +32,11 @@ const char *native_reg_at(const struct emitter *em, unsigned reg, unsigned width
 			  char text[32]);
 void native_define(struct emitter *em, unsigned reg, unsigned width_code);
 void native_lower(const char *upper, char text[16]);
+/* The address of an access, plus what stands in `offset`. */
+void native_print_place(struct emitter *em, const struct mcode_insn *insn, const char *offset);
+/* Rule 7 in native_source.c: whether the body has the form, and the loop in it; registers and
+ * slots are as at the start of the body. */
+bool native_wide_suits(const struct mcode_kernel *kernel);
+void native_emit_wide(struct emitter *em);
 void native_emit_insn(struct emitter *em, const struct mcode_insn *insn, uint32_t at);
 #endif

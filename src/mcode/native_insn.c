@@ -120,16 +120,17 @@ static void emit_alu(struct emitter *em, const struct mcode_insn *insn)
 }
 
 /* The pointer expression of iteration k's element plus an offset in text. */
-static void print_place(struct emitter *em, const struct mcode_insn *insn, const char *offset)
+void native_print_place(struct emitter *em, const struct mcode_insn *insn, const char *offset)
 {
 	const struct mcode_stream *stream = &em->kernel->streams[insn->rs1];
 	fprintf(em->to, "s%u", insn->rs1);
 	if (stream->stride_slot != MCODE_NO_SLOT)
-		fprintf(em->to, " + k * v%u", stream->stride_slot);
+		fprintf(em->to, " + %s * v%u", em->index, stream->stride_slot);
 	else if (stream->stride > 0)
-		fprintf(em->to, " + k * %" PRId64 "ull", stream->stride);
+		fprintf(em->to, " + %s * %" PRId64 "ull", em->index, stream->stride);
 	else if (stream->stride)
-		fprintf(em->to, " - k * %" PRIu64 "ull", 0 - (uint64_t)stream->stride);
+		fprintf(em->to, " - %s * %" PRIu64 "ull", em->index,
+			0 - (uint64_t)stream->stride);
 	if (offset[0])
 		fprintf(em->to, " + (%s)", offset);
 	if ((int64_t)insn->imm)
@@ -165,7 +166,7 @@ static void emit_access(struct emitter *em, const struct mcode_insn *insn)
 		if (check)
 			fprintf(em->to, "!i%u ? 0 : ", check);
 		fprintf(em->to, "load_%u(", bits);
-		print_place(em, insn, index);
+		native_print_place(em, insn, index);
 		fprintf(em->to, ");\n");
 		return;
 	}
@@ -176,7 +177,7 @@ static void emit_access(struct emitter *em, const struct mcode_insn *insn)
 	if (insn->op == MCODE_STC)
 		fprintf(em->to, "if (%s) ", native_reg_at(em, insn->rs2, MCODE_W64, predicate));
 	fprintf(em->to, "store_%u(", bits);
-	print_place(em, insn, index);
+	native_print_place(em, insn, index);
 	fprintf(em->to, ", %s);\n", value);
 }
 

@@ -12,7 +12,8 @@
  * 5. A search runs in blocks of SEARCH_BLOCK: a vectorised pass asks whether any iteration of
  *    the block hits, a scalar pass finds the first one.
  * 6. A serial kernel shows the body its accumulators under their slots' names, and gives all
- *    of them their next values at once. */
+ *    of them their next values at once.
+ * 7. Bodies of much packed arithmetic run four iterations at a time (native_wide.c). */
 #include "mcode/native.h"
 
 #include <errno.h>
@@ -332,6 +333,10 @@ static void emit_run(struct emitter *em)
 	emit_reductions_begin(em);
 	if (is_search(kernel) && !kernel->serial && !mcode_body_jumps(kernel))
 		emit_search_blocks(em);
+	if (native_wide_suits(kernel)) {
+		begin_section(em, MCODE_BODY, NULL);
+		native_emit_wide(em);
+	}
 	emit_loop(em);
 	for (uint32_t i = 0; i < kernel->n_reductions; i++)
 		fprintf(em->to, "\tif (k)\n\t\tv[%u] = a%u;\n", kernel->reductions[i].acc_slot,
@@ -358,6 +363,7 @@ static struct error *check_supported(const struct mcode_kernel *kernel)
 static void emit_all(struct emitter *em)
 {
 	fprintf(em->to, "%s\n%s\n", mcode_native_abi, mcode_native_prelude);
+	em->index = "k";
 	em->can_fault = section_has(&em->kernel->code[MCODE_BODY], insn_can_fault);
 	emit_guard(em);
 	emit_setup(em);

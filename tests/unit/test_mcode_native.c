@@ -129,6 +129,91 @@ static void random_kernels_agree_with_the_interpreter(void **state)
 		compare_random(seed);
 }
 
+static unsigned draw(uint64_t *random, unsigned n)
+{
+	return (unsigned)(random_next(random) % n);
+}
+
+/* A body of packed arithmetic, such as runs four iterations at a time. */
+static void random_packed_body(uint64_t *random, FILE *to)
+{
+	static const char *const ops[] = { "add",   "sub",   "and", "or",  "xor", "mul",
+					   "unpkl", "unpkh", "shl", "shr", "mov" };
+	static const unsigned widths[] = { 32, 16, 8 };
+	fprintf(to, "ld r1, s0\nld.32 r2, s0+8\nld.8 r3, s0-4\nget r4, v3\n");
+	for (unsigned i = 0; i < 70; i++) {
+		unsigned op = draw(random, 11), w = widths[draw(random, 3)];
+		unsigned rd = 1 + draw(random, 9), a = draw(random, 10);
+		unsigned b = draw(random, 10), by = draw(random, w);
+		bool whole = draw(random, 4) == 0 && op < 6;
+		if (op == 10)
+			fprintf(to, "mov.%u r%u, r%u\n", w, rd, a);
+		else if (op >= 8 && draw(random, 2))
+			fprintf(to, "%s.%u r%u, r%u, #%u\n", ops[op], w, rd, a, by);
+		else if (op >= 8) /* by a constant in every lane */
+			fprintf(to, "ldi r10, #%#llx\n%s.%ux%u r%u, r%u, r10\n",
+				by * (w == 8	? 0x101010101010101ull
+				      : w == 16 ? 0x1000100010001ull
+						: 0x100000001ull),
+				ops[op], w, 64 / w, rd, a);
+		else if (op >= 6)
+			fprintf(to, "%s.32x2 r%u, r%u, r%u\n", ops[op], rd, a, b);
+		else if (whole)
+			fprintf(to, "%s.%u r%u, r%u, #%d\n", ops[op], w, rd, a,
+				(int)random_next(random));
+		else
+			fprintf(to, "%s.%ux%u r%u, r%u, r%u\n", ops[op], op == 5 ? 16 : w,
+				64 / (op == 5 ? 16 : w), rd, a, b);
+	}
+	fprintf(to, "put v4, r5\nget r6, v4\nst s1, r6\nst.32 s1+8, r7\nst.16 s1+12, r8\n");
+}
+
+static void packed_bodies_run_side_by_side(void **state)
+{
+	enum { N = 23, IN = 12, OUT = 16 };
+	static const char head[] = ".slots 5\n.trip v1\n.input v0 rsi\n.input v1 rcx\n"
+				   ".input v2 rdi\n.input v3 rdx\n"
+				   ".stream s0 read base v0 stride -12 window -4 12\n"
+				   ".stream s1 write base v2 stride 16 window 0 16\n"
+				   ".guard\nldi r0, #1\n.body\n";
+	uint64_t random = 7;
+	(void)state;
+	for (unsigned round = 0; round < 12; round++) {
+		uint8_t in[IN * N + 16], expected[OUT * N] = { 0 }, got[OUT * N] = { 0 };
+		AUTO(own_free) char *text = NULL;
+		AUTO(own_free) char *source = NULL;
+		size_t length;
+		FILE *to = open_memstream(&text, &length);
+		fputs(head, to);
+		random_packed_body(&random, to);
+		fclose(to);
+		AUTO(own_mcode_kernel) struct mcode_kernel *kernel = NULL;
+		AUTO(own_mcode_interp) struct mcode_interp *interp = NULL;
+		assert_ok(mcode_assemble(text, length, &kernel));
+		assert_ok(mcode_interp_create(kernel, &interp));
+		assert_ok(mcode_native_source(kernel, &source));
+		assert_non_null(strstr(source, "k + 4 <= n"));
+		for (size_t i = 0; i < sizeof(in); i++)
+			in[i] = (uint8_t)random_next(&random);
+		uint64_t guest[MCODE_GUEST_REGS] = { [MCODE_RSI] = 0x10000 + IN * (N - 1) + 4,
+						     [MCODE_RDI] = 0x20000,
+						     [MCODE_RCX] = N,
+						     [MCODE_RDX] = random_next(&random) };
+		struct mcode_view views[] = { { in, 0x10000, sizeof(in) },
+					      { expected, 0x20000, sizeof(expected) } };
+		unsigned n = round % 6 ? N : round / 6 * 4;
+		struct gb_regs regs = regs_of(guest);
+		AUTO(own_mcode_native)
+		struct mcode_native *native =
+			compile(kernel, round % 2 ? MCODE_NATIVE_HOST : MCODE_NATIVE_SSE2);
+		uint8_t *host[] = { in + IN * (N - 1), got };
+		assert_true(mcode_interp_run(interp, guest, views, n, NULL, NULL));
+		assert_int_equal(mcode_native_run_get(native)(&regs, host, n), n);
+		if (memcmp(got, expected, sizeof(got)) != 0)
+			fail_msg("round %u differs:\n%s", round, text);
+	}
+}
+
 /* What the plugin does: ask, run a part, ask again from the registers it left. */
 static void a_plan_goes_on_from_the_registers_run_leaves(void **state)
 {
@@ -254,6 +339,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_opcode_agrees_with_the_interpreter),
 		cmocka_unit_test(random_kernels_agree_with_the_interpreter),
+		cmocka_unit_test(packed_bodies_run_side_by_side),
 		cmocka_unit_test(a_plan_goes_on_from_the_registers_run_leaves),
 		cmocka_unit_test(samples_run_at_any_alignment),
 		cmocka_unit_test(what_the_plugin_cannot_place_is_refused),
