@@ -1,4 +1,5 @@
-/* Parts of the prover: prove.c (registers, exits, finish), prove_memory.c (loads and stores),
+/* Parts of the prover: prove.c (registers, exits, finish), prove_equal.c (large terms under a
+ * premise), prove_memory.c (loads and stores),
  * prove_ints.c (addresses as integers, iterations out of each other's way). */
 #ifndef LEARN_PROVE_INTERNAL_H
 #define LEARN_PROVE_INTERNAL_H
