@@ -26,7 +26,7 @@ static struct error *switch_on(struct vm *vm, struct trace_source *source,
 	TRY(migration_refuse(qmp, &refuses));
 	struct error *err = offload_switch(source, wish);
 	if (err && !is_on(vm))
-		error_destroy(migration_allow(qmp, NULL));
+		error_destroy(migration_allow(qmp));
 	*can_migrate_ret = !refuses;
 	return err;
 }
@@ -40,7 +40,7 @@ static struct error *switch_off(struct vm *vm, struct trace_source *source)
 	if (err)
 		error_destroy(no_monitor);
 	else
-		err = no_monitor ? no_monitor : migration_allow(qmp, NULL);
+		err = no_monitor ? no_monitor : migration_allow(qmp);
 	return err;
 }
 

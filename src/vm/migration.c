@@ -123,12 +123,10 @@ struct error *migration_refuse(struct qmp *qmp, bool *refuses_ret)
 	return NULL;
 }
 
-struct error *migration_allow(struct qmp *qmp, bool *was_refused_ret)
+struct error *migration_allow(struct qmp *qmp)
 {
 	bool found;
 	TRY(find_node(qmp, &found));
-	if (was_refused_ret)
-		*was_refused_ret = found;
 	return found ? remove_node(qmp) : NULL;
 }
 

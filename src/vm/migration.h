@@ -14,8 +14,8 @@ struct vm;
  * never to refuse (-only-migratable). */
 struct error *migration_refuse(struct qmp *qmp, bool *refuses_ret);
 
-/* Takes that back; *was_refused_ret (may be NULL) tells whether there was anything to. */
-struct error *migration_allow(struct qmp *qmp, bool *was_refused_ret);
+/* Takes that back, if there is anything to. */
+struct error *migration_allow(struct qmp *qmp);
 
 /* To be called before a VM goes on: refuses migration if the plugin serves kernels. What
  * stopped the VM may have allowed it, to copy it, and then have been killed. */

@@ -160,7 +160,7 @@ static struct error *save_devices(void *user, struct qmp *qmp)
 	AUTO(own_fd) int fd = proc_reopen(save->state_fd, O_WRONLY);
 	if (fd < 0)
 		return error_system(errno, "cannot open a buffer for the device state");
-	TRY(migration_allow(qmp, NULL));
+	TRY(migration_allow(qmp));
 	TRY(migrate_devices(qmp, "migrate", fd));
 	for (size_t i = 0; i < save->gaps.count; i++) {
 		struct gap *gap = &save->gaps.items[i];
