@@ -370,6 +370,20 @@ static ir_ref extract_of_concat(struct ir *ir, const struct ir_node *inner, unsi
 	return IR_NONE;
 }
 
+/* Cutting it costs nothing: it is made of pieces. */
+static bool is_pieces(const struct ir *ir, ir_ref ref)
+{
+	unsigned op = at(ir, ref)->op;
+	return op == IR_CONST || op == IR_CONCAT || op == IR_ZEXT || op == IR_SEXT;
+}
+
+/* Of a high part of what is no pieces: two cuts for one, and the shift of a rotation is gone.
+ */
+static bool is_better_whole(const struct ir *ir, const struct ir_node *inner, unsigned low)
+{
+	return low > 0 && !is_pieces(ir, inner->args[0]) && !is_pieces(ir, inner->args[1]);
+}
+
 static ir_ref extract_of_binary(struct ir *ir, const struct ir_node *inner, unsigned low,
 				uint8_t width)
 {
@@ -405,7 +419,9 @@ static ir_ref rule_extract(struct ir *ir, const struct ir_node *node)
 	case IR_AND:
 	case IR_OR:
 	case IR_XOR:
-		return extract_of_binary(ir, &inner, low, node->width);
+		return is_better_whole(ir, &inner, low)
+			       ? IR_NONE
+			       : extract_of_binary(ir, &inner, low, node->width);
 	case IR_ADD:
 	case IR_SUB:
 	case IR_MUL:

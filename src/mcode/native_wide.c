@@ -5,6 +5,7 @@
  *
  *     for (; k + 4 <= n; k += 4) { body on vectors }     what is left goes one by one */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "mcode/native_emit.h"
 
@@ -43,6 +44,11 @@ static bool shift_of(const struct constants *c, const struct mcode_insn *insn, u
 	return first < bits;
 }
 
+static bool shifts(unsigned op)
+{
+	return op == MCODE_SHL || op == MCODE_SHR || op == MCODE_ROL || op == MCODE_ROR;
+}
+
 /* Whether the vector form has it. */
 static bool has_form(const struct constants *c, const struct mcode_insn *insn)
 {
@@ -66,7 +72,10 @@ static bool has_form(const struct constants *c, const struct mcode_insn *insn)
 		return !insn->packed || bits > 8;
 	case MCODE_SHL:
 	case MCODE_SHR:
+	case MCODE_ROL:
+	case MCODE_ROR:
 		return shift_of(c, insn, &by);
+	case MCODE_SPLAT:
 	case MCODE_UNPKL:
 	case MCODE_UNPKH:
 		return bits == 32;
@@ -144,7 +153,7 @@ static const char *wide_second(const struct emitter *em, const struct constants 
 			       char text[64])
 {
 	unsigned by;
-	if ((insn->op == MCODE_SHL || insn->op == MCODE_SHR) && shift_of(c, insn, &by))
+	if (shifts(insn->op) && shift_of(c, insn, &by))
 		snprintf(text, 64, "%u", by);
 	else if (insn->has_imm)
 		snprintf(text, 64, "WIDE(0x%" PRIx64 "ull)",
@@ -176,12 +185,28 @@ static const char *symbol(unsigned op)
 	}
 }
 
+/* Both halves of a rotation, in lanes or in the low bits of each number. */
+static void wide_turn(struct emitter *em, const struct mcode_insn *insn, const char *a,
+		      const char *by)
+{
+	unsigned bits = native_bits_of(insn->width_code), left = (unsigned)atoi(by);
+	if (insn->op == MCODE_ROR)
+		left = (bits - left) % bits;
+	if (left == 0)
+		fprintf(em->to, "%s;\n", a);
+	else if (insn->packed)
+		fprintf(em->to, "(wide)((wide%u)%s << %u | (wide%u)%s >> %u);\n", bits, a, left,
+			bits, a, bits - left);
+	else
+		fprintf(em->to, "(%s << %u | %s >> %u) & 0x%" PRIx64 "ull;\n", a, left, a,
+			bits - left, mcode_width_mask(insn->width_code));
+}
+
 static void wide_packed(struct emitter *em, const struct constants *c,
 			const struct mcode_insn *insn)
 {
 	char a[64], b[64];
 	unsigned bits = native_bits_of(insn->width_code);
-	bool shift = insn->op == MCODE_SHL || insn->op == MCODE_SHR;
 	wide_reg(em, insn->rs1, MCODE_W64, a);
 	wide_second(em, c, insn, MCODE_W64, b);
 	define(em, insn->rd, MCODE_W64);
@@ -189,7 +214,11 @@ static void wide_packed(struct emitter *em, const struct constants *c,
 		fprintf(em->to, "(%s & 0xffffffffull) | %s << 32;\n", a, b);
 	else if (insn->op == MCODE_UNPKH)
 		fprintf(em->to, "%s >> 32 | (%s & ~0xffffffffull);\n", a, b);
-	else if (shift)
+	else if (insn->op == MCODE_SPLAT)
+		fprintf(em->to, "(%s & 0xffffffffull) * 0x100000001ull;\n", a);
+	else if (insn->op == MCODE_ROL || insn->op == MCODE_ROR)
+		wide_turn(em, insn, a, b);
+	else if (shifts(insn->op))
 		fprintf(em->to, "(wide)((wide%u)%s %s %s);\n", bits, a, symbol(insn->op), b);
 	else
 		fprintf(em->to, "(wide)((wide%u)%s %s (wide%u)%s);\n", bits, a,
@@ -208,6 +237,8 @@ static void wide_alu(struct emitter *em, const struct constants *c,
 	define(em, insn->rd, w);
 	if (insn->op == MCODE_MOV)
 		fprintf(em->to, "%s;\n", a);
+	else if (insn->op == MCODE_ROL || insn->op == MCODE_ROR)
+		wide_turn(em, insn, a, b);
 	else
 		fprintf(em->to, "(%s %s %s) & 0x%" PRIx64 "ull;\n", a, symbol(insn->op), b,
 			grows ? mcode_width_mask(w) : UINT64_MAX);

@@ -137,33 +137,38 @@ static unsigned draw(uint64_t *random, unsigned n)
 /* A body of packed arithmetic, such as runs four iterations at a time. */
 static void random_packed_body(uint64_t *random, FILE *to)
 {
-	static const char *const ops[] = { "add",   "sub",   "and", "or",  "xor", "mul",
-					   "unpkl", "unpkh", "shl", "shr", "mov" };
+	static const char *const ops[] = {
+		"add",	 "sub",	  "and", "or",	"xor", "mul", "mov",
+		"unpkl", "unpkh", "shl", "shr", "rol", "ror", "splat"
+	};
+	enum { MUL = 5, MOV, UNPKL, SHL = 9, SPLAT = 13, OPS };
 	static const unsigned widths[] = { 32, 16, 8 };
 	fprintf(to, "ld r1, s0\nld.32 r2, s0+8\nld.8 r3, s0-4\nget r4, v3\n");
-	for (unsigned i = 0; i < 70; i++) {
-		unsigned op = draw(random, 11), w = widths[draw(random, 3)];
+	for (unsigned i = 0; i < 90; i++) {
+		unsigned op = draw(random, OPS), w = widths[draw(random, 3)];
 		unsigned rd = 1 + draw(random, 9), a = draw(random, 10);
 		unsigned b = draw(random, 10), by = draw(random, w);
-		bool whole = draw(random, 4) == 0 && op < 6;
-		if (op == 10)
+		bool whole = draw(random, 4) == 0 && op <= MUL;
+		if (op == SPLAT)
+			fprintf(to, "splat.32x2 r%u, r%u\n", rd, a);
+		else if (op == MOV)
 			fprintf(to, "mov.%u r%u, r%u\n", w, rd, a);
-		else if (op >= 8 && draw(random, 2))
+		else if (op >= SHL && draw(random, 2))
 			fprintf(to, "%s.%u r%u, r%u, #%u\n", ops[op], w, rd, a, by);
-		else if (op >= 8) /* by a constant in every lane */
+		else if (op >= SHL) /* by a constant in every lane */
 			fprintf(to, "ldi r10, #%#llx\n%s.%ux%u r%u, r%u, r10\n",
 				by * (w == 8	? 0x101010101010101ull
 				      : w == 16 ? 0x1000100010001ull
 						: 0x100000001ull),
 				ops[op], w, 64 / w, rd, a);
-		else if (op >= 6)
+		else if (op >= UNPKL)
 			fprintf(to, "%s.32x2 r%u, r%u, r%u\n", ops[op], rd, a, b);
 		else if (whole)
 			fprintf(to, "%s.%u r%u, r%u, #%d\n", ops[op], w, rd, a,
 				(int)random_next(random));
 		else
-			fprintf(to, "%s.%ux%u r%u, r%u, r%u\n", ops[op], op == 5 ? 16 : w,
-				64 / (op == 5 ? 16 : w), rd, a, b);
+			fprintf(to, "%s.%ux%u r%u, r%u, r%u\n", ops[op], op == MUL ? 16 : w,
+				64 / (op == MUL ? 16 : w), rd, a, b);
 	}
 	fprintf(to, "put v4, r5\nget r6, v4\nst s1, r6\nst.32 s1+8, r7\nst.16 s1+12, r8\n");
 }
