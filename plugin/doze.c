@@ -33,7 +33,8 @@ enum {
 	CALLS = 16, /* of a kernel that came to nothing, for it to be charged */
 	MOST_HITS = 4096, /* 16 s without a break, at 250 interrupts a second */
 	LISTENING_COST = 12, /* one part in so many of QEMU's own time */
-	WINDOWS = 2,
+	FIRST_WINDOWS = 1,
+	WINDOWS = 2, /* without use: of what was not tried, of what woke it */
 	GOOD_NS = 100 * 1000 * 1000, /* saved in a time awake that was worth it */
 };
 static const uint64_t WINDOW_NS = 100 * 1000 * 1000, GOOD_WINDOW_NS = 200 * 1000 * 1000;
@@ -41,6 +42,7 @@ static const uint64_t CR3_ADDRESS = 0x000ffffffffff000ull;
 
 static bool wanted; /* atomic: to sleep */
 static uint32_t looks; /* atomic */
+static unsigned patience = WINDOWS; /* atomic: of this time awake */
 static bool was_good; /* atomic: this time awake saved much already, and so may last */
 
 /* The helper's account of the time awake. */
@@ -158,7 +160,7 @@ void doze_weigh(void)
 	begin_window();
 	for_each(assess);
 	for_each(note_tried);
-	if (account.idle_windows >= WINDOWS)
+	if (account.idle_windows >= __atomic_load_n(&patience, __ATOMIC_RELAXED))
 		__atomic_store_n(&wanted, true, __ATOMIC_RELEASE);
 }
 
@@ -242,6 +244,8 @@ void doze_changed(bool new_request)
 	bool asleep = __atomic_load_n(&wanted, __ATOMIC_ACQUIRE);
 	if (!asleep && (new_request || plugin.asleep)) {
 		for_each(charge);
+		__atomic_store_n(&patience, new_request ? FIRST_WINDOWS : WINDOWS,
+				 __ATOMIC_RELAXED);
 		__atomic_store_n(&was_good, false, __ATOMIC_RELAXED);
 	}
 	if (!new_request && plugin.asleep != asleep)

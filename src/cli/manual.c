@@ -119,7 +119,8 @@ static const char conclusion[] =
 	".IR /run/glassbox/VM/ ).\n"
 	".TP\n.I /dev/shm/glassbox\\-VM\\-ram\nThe guest's RAM.\n"
 	".TP\n.I $XDG_DATA_HOME/glassbox/kernels/\nThe library of learned kernels.\n"
-	".TP\n.I $XDG_CACHE_HOME/glassbox/\nDemo guests and the private copy of QEMU.\n"
+	".TP\n.I $XDG_CACHE_HOME/glassbox/\nDemo guests, the private copy of QEMU, compiled "
+	"kernels; may be deleted at any time.\n"
 	".SH SEE ALSO\n.BR qemu\\-system\\-x86_64 (1)\n";
 
 void manual_write(FILE *to)

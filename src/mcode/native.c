@@ -21,6 +21,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "mcode/native_cache.h"
 #include "mcode/program.h"
 #include "mcode/work_dir.h"
 #include "plugin/kernel_abi.h"
@@ -55,32 +56,44 @@ static enum mcode_native_target host_target(void)
 		       : MCODE_NATIVE_SSE2;
 }
 
+/* gcc's, before the instruction set; NULL at the end. */
+static const char *const compiler_options[] = {
+	"-O3",
+	"-mprefer-vector-width=256",
+	"-fPIE",
+	"-ffreestanding",
+	"-fno-tree-loop-distribute-patterns",
+	"-fno-stack-protector",
+	"-fcf-protection=none",
+	"-fno-asynchronous-unwind-tables",
+	"-fno-jump-tables",
+	"-fno-ident",
+	"-fvect-cost-model=dynamic",
+	"--param=vect-max-peeling-for-alignment=0",
+	"-w",
+	"-nostdlib",
+	"-static-pie",
+	"-Wl,--no-dynamic-linker,--build-id=none,--oformat=binary",
+	"-Wl,-z,noseparate-code,-T,k.ld",
+	"-o",
+	"k.bin",
+	"k.c",
+	NULL
+};
+
+static const char *march_option(enum mcode_native_target target)
+{
+	return target == MCODE_NATIVE_AVX512 ? "-march=x86-64-v4"
+	       : target == MCODE_NATIVE_AVX2 ? "-march=x86-64-v3"
+					     : "-march=x86-64";
+}
+
 /* In the child: limits, quiet, then gcc. Only async-signal-safe calls. */
 static _Noreturn void exec_compiler(const struct work_dir *dir, const char *march)
 {
-	const char *const argv[] = { "gcc",
-				     "-O3",
-				     march,
-				     "-mprefer-vector-width=256",
-				     "-fPIE",
-				     "-ffreestanding",
-				     "-fno-tree-loop-distribute-patterns",
-				     "-fno-stack-protector",
-				     "-fcf-protection=none",
-				     "-fno-asynchronous-unwind-tables",
-				     "-fno-jump-tables",
-				     "-fno-ident",
-				     "-fvect-cost-model=dynamic",
-				     "--param=vect-max-peeling-for-alignment=0",
-				     "-w",
-				     "-nostdlib",
-				     "-static-pie",
-				     "-Wl,--no-dynamic-linker,--build-id=none,--oformat=binary",
-				     "-Wl,-z,noseparate-code,-T,k.ld",
-				     "-o",
-				     "k.bin",
-				     "k.c",
-				     NULL };
+	const char *argv[sizeof(compiler_options) / sizeof(*compiler_options) + 2] = { "gcc",
+										       march };
+	memcpy(argv + 2, compiler_options, sizeof(compiler_options));
 	struct rlimit cpu = { COMPILER_CPU_SECONDS, COMPILER_CPU_SECONDS };
 	struct rlimit memory = { COMPILER_MEMORY_BYTES, COMPILER_MEMORY_BYTES };
 	setrlimit(RLIMIT_CPU, &cpu);
@@ -108,11 +121,8 @@ static struct error *compiler_failed(const struct work_dir *dir)
 	return error_create(ERR_PEER, "gcc refused a generated kernel: %s", line);
 }
 
-static struct error *run_compiler(const struct work_dir *dir, enum mcode_native_target target)
+static struct error *run_compiler(const struct work_dir *dir, const char *march)
 {
-	const char *march = target == MCODE_NATIVE_AVX512 ? "-march=x86-64-v4"
-			    : target == MCODE_NATIVE_AVX2 ? "-march=x86-64-v3"
-							  : "-march=x86-64";
 	int status;
 	pid_t child = fork();
 	if (child < 0)
@@ -147,13 +157,22 @@ static struct error *read_image(const struct work_dir *dir, struct mcode_image *
 	TRY(error_alloc((size_t)st.st_size, 1, &bytes));
 	if (pread(fd, bytes, (size_t)st.st_size, 0) != st.st_size)
 		return error_system(errno, "cannot read the image");
+	image->size_bytes = (size_t)st.st_size;
+	image->bytes = TAKE(bytes);
+	return NULL;
+}
+
+static struct error *read_table(struct mcode_image *image)
+{
+	const uint8_t *bytes = image->bytes;
+	size_t size = image->size_bytes;
+	if (size < IMAGE_TABLE_BYTES || memcmp(bytes + 12, "GBXN", 4) != 0 ||
+	    load_u32(bytes + 8) != size)
+		return error_create(ERR_PEER, "gcc's image has no table");
 	image->plan_offset = load_u32(bytes);
 	image->run_offset = load_u32(bytes + 4);
-	image->size_bytes = (size_t)st.st_size;
-	if (memcmp(bytes + 12, "GBXN", 4) || load_u32(bytes + 8) != st.st_size ||
-	    image->plan_offset >= st.st_size || image->run_offset >= st.st_size)
-		return error_create(ERR_PEER, "gcc's image has no table");
-	image->bytes = TAKE(bytes);
+	if (image->plan_offset >= size || image->run_offset >= size)
+		return error_create(ERR_PEER, "gcc's image has no code");
 	return NULL;
 }
 
@@ -177,25 +196,86 @@ static void set_masks(const struct mcode_kernel *kernel, struct mcode_image *ima
 	image->in_xmm |= image->out_xmm;
 }
 
-struct error *mcode_native_compile(const struct mcode_kernel *kernel,
-				   enum mcode_native_target target, struct mcode_image *ret)
+static struct error *compile(const char *source, const char *march, struct mcode_image *image)
 {
-	AUTO(own_free) char *source = NULL;
 	AUTO(work_dir_remove) struct work_dir dir = { .lock = -1 };
-	struct mcode_image image = { 0 };
-	if (target == MCODE_NATIVE_HOST)
-		target = host_target();
-	TRY(mcode_native_source(kernel, &source));
 	TRY(work_dir_make(&dir));
 	TRY(work_dir_write(&dir, "k.c", source));
 	TRY(work_dir_write(&dir, "k.ld", linker_script));
-	TRY(run_compiler(&dir, target));
-	TRY(read_image(&dir, &image));
+	TRY(run_compiler(&dir, march));
+	return read_image(&dir, image);
+}
+
+/* All that gcc is given, in one string. */
+static struct error *make_key(const char *source, const char *march, char **ret)
+{
+	size_t size;
+	FILE *to = open_memstream(ret, &size);
+	if (!to)
+		return error_create(ERR_MEMORY, "no memory for a kernel's source");
+	fprintf(to, "%s\n", march);
+	for (const char *const *option = compiler_options; *option; option++)
+		fprintf(to, "%s\n", *option);
+	fprintf(to, "%s\n%s", linker_script, source);
+	return fclose(to) ? error_create(ERR_MEMORY, "no memory for a kernel's source") : NULL;
+}
+
+static struct error *compile_new(const char *source, const char *march,
+				 struct mcode_image *image)
+{
+	TRY(compile(source, march, image));
+	return read_table(image);
+}
+
+static struct error *find_or_compile(const char *source, const char *march,
+				     struct mcode_image *image)
+{
+	AUTO(own_free) char *key = NULL;
+	TRY(make_key(source, march, &key));
+	image->bytes = native_cache_find(key, IMAGE_MAX_BYTES, &image->size_bytes);
+	if (image->bytes) {
+		struct error *err = read_table(image);
+		if (!err)
+			return NULL;
+		error_destroy(err);
+		mcode_image_free(image);
+	}
+	TRY(compile_new(source, march, image));
+	native_cache_keep(key, image->bytes, image->size_bytes);
+	return NULL;
+}
+
+typedef struct error *image_getter(const char *source, const char *march,
+				   struct mcode_image *image);
+
+static struct error *get_image(const struct mcode_kernel *kernel,
+			       enum mcode_native_target target, image_getter *get,
+			       struct mcode_image *ret)
+{
+	AUTO(own_free) char *source = NULL;
+	AUTO(mcode_image_free) struct mcode_image image = { 0 };
+	if (target == MCODE_NATIVE_HOST)
+		target = host_target();
+	TRY(mcode_native_source(kernel, &source));
+	TRY(get(source, march_option(target), &image));
 	image.features = (uint32_t)target;
 	set_masks(kernel, &image);
 	image.uneven = mcode_body_jumps(kernel);
 	*ret = image;
+	image.bytes = NULL;
 	return NULL;
+}
+
+struct error *mcode_native_compile(const struct mcode_kernel *kernel,
+				   enum mcode_native_target target, struct mcode_image *ret)
+{
+	return get_image(kernel, target, compile_new, ret);
+}
+
+struct error *mcode_native_get(const struct mcode_kernel *kernel,
+			       enum mcode_native_target target, struct mcode_image *ret)
+{
+	return get_image(kernel, target, find_or_compile, ret);
 }
 
 void mcode_image_free(struct mcode_image *image)

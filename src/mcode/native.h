@@ -1,7 +1,7 @@
 /* Kernels as machine code: a kernel becomes C source, gcc makes of it one flat, position-
  * independent image with plan() and run() as plugin/kernel_abi.h asks, which the plugin (or a
- * test) maps and calls. Compiling takes tens of milliseconds and runs gcc as a child: learner
- * and tests only. Thread: any; a mapped kernel may run in several threads at once. */
+ * test) maps and calls. Compiling takes tens of milliseconds and runs gcc as a child. Thread:
+ * any; a mapped kernel may run in several threads at once. */
 #ifndef MCODE_NATIVE_H
 #define MCODE_NATIVE_H
 #include <stdbool.h>
@@ -41,6 +41,10 @@ struct error *mcode_native_source(const struct mcode_kernel *kernel, char **ret)
  */
 struct error *mcode_native_compile(const struct mcode_kernel *kernel,
 				   enum mcode_native_target target, struct mcode_image *ret);
+
+/* The same, out of the user's cache (mcode/native_cache.h) if it was compiled before. */
+struct error *mcode_native_get(const struct mcode_kernel *kernel,
+			       enum mcode_native_target target, struct mcode_image *ret);
 
 /* An image made executable in this process. */
 struct mcode_native;

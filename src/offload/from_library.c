@@ -51,7 +51,7 @@ static struct error *put_document(struct trace_source *source, const json_t *doc
 	if (!k.loop_bytes)
 		return error_create(ERR_BAD_DATA, "no code bytes");
 	TRY(library_kernel(doc, &kernel));
-	TRY(mcode_native_compile(kernel, MCODE_NATIVE_HOST, &image));
+	TRY(mcode_native_get(kernel, MCODE_NATIVE_HOST, &image));
 	struct error *err = offload_put(source, &k, 1, n_ret);
 	mcode_image_free(&image);
 	return err;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cache_path.h"
 #include "base/error.h"
 #include "base/setup_path.h"
 #include "vm/proc.h"
@@ -20,15 +21,6 @@ void demo_guest_deinit(struct demo_guest *guest)
 static const char *text(const struct demo_guest *guest, const char *key)
 {
 	return json_string_value(json_object_get(guest->profile, key));
-}
-
-static struct error *guests_folder(char **ret)
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	int length = cache && *cache == '/'
-			     ? asprintf(ret, "%s/glassbox/guests", cache)
-			     : asprintf(ret, "%s/.cache/glassbox/guests", home ? home : "");
-	return length < 0 ? error_create(ERR_MEMORY, "no memory for a path") : NULL;
 }
 
 static struct error *join(const char *folder, const char *profile, const char *file, char **ret)
@@ -73,7 +65,7 @@ struct error *demo_guest_fill(const char *profile, bool is_kaslr, struct vm_spec
 	const char *name = profile ? profile : DEMO_GUEST_PROFILE;
 	if (strchr(name, '/') || *name == '.')
 		return error_create(ERR_USAGE, "'%s' is not a profile", name);
-	TRY(guests_folder(&folder));
+	TRY(cache_path("guests", &folder));
 	TRY(load_profile(folder, name, ret));
 	bool pvh = json_is_true(json_object_get(ret->profile, "pvh")) && !is_kaslr &&
 		   !spec->screen && text(ret, "vmlinux");

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/cache_path.h"
 #include "base/error.h"
 #include "base/setup_path.h"
 #include "vm/kvm.h"
@@ -134,14 +135,9 @@ static bool search_path(const char *program, char *buffer, size_t size)
 
 static bool private_path(const char *program, char *buffer, size_t size)
 {
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	if (cache && *cache == '/')
-		snprintf(buffer, size, "%s/glassbox/bin/%s", cache, program);
-	else if (home)
-		snprintf(buffer, size, "%s/.cache/glassbox/bin/%s", home, program);
-	else
-		return false;
-	return true;
+	AUTO(own_free) char *folder = NULL;
+	AUTO(own_error) struct error *err = cache_path("bin", &folder);
+	return !err && snprintf(buffer, size, "%s/%s", folder, program) < (int)size;
 }
 
 struct error *qemu_find(bool is_i386, bool wants_recent, struct qemu_binary *ret)

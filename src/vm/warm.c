@@ -13,6 +13,7 @@
 
 #include <xxhash.h>
 
+#include "base/cache_path.h"
 #include "base/error.h"
 #include "vm/qemu.h"
 #include "vm/snapshot_file.h"
@@ -27,32 +28,6 @@ OWN_DECLARE(own_json, json_t *, json_decref)
 /* From its ready line to a shell that waits for input. */
 #define SETTLE_MS 400
 #define SUFFIX ".gbs"
-
-static struct error *make_folder(const char *path)
-{
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return error_system(errno, "cannot make the folder %s", path);
-	return NULL;
-}
-
-static struct error *warm_folder(char **ret)
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	AUTO(own_free) char *top = NULL;
-	AUTO(own_free) char *path = NULL;
-	if ((cache && *cache == '/'
-		     ? asprintf(&top, "%s/glassbox", cache)
-		     : asprintf(&top, "%s/.cache/glassbox", home ? home : "")) < 0)
-		top = NULL;
-	if (!top || asprintf(&path, "%s/warm", top) < 0) {
-		path = NULL;
-		return error_create(ERR_MEMORY, "no memory for a path");
-	}
-	TRY(make_folder(top));
-	TRY(make_folder(path));
-	*ret = TAKE(path);
-	return NULL;
-}
 
 /* Everything that a copy depends on, as a file name. */
 static struct error *key_of(const struct vm_spec *spec, char ret[static 33])
@@ -153,7 +128,7 @@ static struct error *find_or_make(const struct vm_spec *spec, char **path_ret)
 	AUTO(own_free) char *folder = NULL;
 	AUTO(own_free) char *path = NULL;
 	char key[33];
-	TRY(warm_folder(&folder));
+	TRY(cache_folder("warm", &folder));
 	TRY(key_of(spec, key));
 	if (asprintf(&path, "%s/%s" SUFFIX, folder, key) < 0) {
 		path = NULL;

@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,6 +340,72 @@ static void abandoned_folders_are_removed(void **state)
 	munmap(others, sizeof(*others));
 }
 
+/* The only file in a folder. */
+static void only_file(const char *folder, char path[512])
+{
+	struct dirent *entry;
+	DIR *dir = opendir(folder);
+	unsigned count = 0;
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.') {
+			snprintf(path, 512, "%s/%s", folder, entry->d_name);
+			count++;
+		}
+	closedir(dir);
+	assert_int_equal(count, 1);
+}
+
+static void expect_no_image(const struct mcode_kernel *kernel)
+{
+	struct mcode_image image = { 0 };
+	assert_error(mcode_native_get(kernel, MCODE_NATIVE_SSE2, &image), ERR_NOT_FOUND);
+}
+
+/* Without a compiler, what comes out can only have been kept. */
+static void what_was_compiled_is_kept(void **state)
+{
+	char folder[] = "/tmp/glassbox-test-XXXXXX", native[64], path[512];
+	AUTO(own_mcode_kernel) struct mcode_kernel *kernel = NULL, *other = NULL;
+	AUTO(mcode_image_free) struct mcode_image first = { 0 };
+	AUTO(mcode_image_free) struct mcode_image second = { 0 };
+	AUTO(own_free) char *search = strdup(getenv("PATH"));
+	struct stat info;
+	assert_non_null(mkdtemp(folder));
+	setenv("XDG_CACHE_HOME", folder, 1);
+	assert_ok(
+		mcode_assemble(mcode_samples[0].text, strlen(mcode_samples[0].text), &kernel));
+	assert_ok(mcode_assemble(mcode_samples[1].text, strlen(mcode_samples[1].text), &other));
+	assert_ok(mcode_native_get(kernel, MCODE_NATIVE_SSE2, &first));
+	setenv("PATH", "/nowhere", 1);
+	assert_ok(mcode_native_get(kernel, MCODE_NATIVE_SSE2, &second));
+	assert_int_equal(second.size_bytes, first.size_bytes);
+	assert_memory_equal(second.bytes, first.bytes, first.size_bytes);
+	assert_int_equal(second.run_offset, first.run_offset);
+	assert_int_equal(second.in_gpr, first.in_gpr);
+	expect_no_image(other);
+
+	snprintf(native, sizeof(native), "%s/glassbox/native", folder);
+	only_file(native, path);
+	assert_int_equal(chmod(path, 0666), 0); /* anybody may have written it */
+	expect_no_image(kernel);
+	assert_int_equal(chmod(path, 0600) || stat(path, &info), 0);
+	assert_int_equal(truncate(path, info.st_size - 1), 0);
+	expect_no_image(kernel);
+	FILE *file = fopen(path, "r+");
+	assert_non_null(file);
+	assert_int_equal(fseek(file, 40, SEEK_SET) || fputc('!', file) == EOF, 0); /* the key */
+	assert_int_equal(fclose(file) || truncate(path, info.st_size), 0);
+	expect_no_image(kernel);
+
+	setenv("PATH", search, 1);
+	unlink(path);
+	rmdir(native);
+	*strrchr(native, '/') = 0;
+	rmdir(native);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +416,7 @@ int main(void)
 		cmocka_unit_test(samples_run_at_any_alignment),
 		cmocka_unit_test(what_the_plugin_cannot_place_is_refused),
 		cmocka_unit_test(abandoned_folders_are_removed),
+		cmocka_unit_test(what_was_compiled_is_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
