@@ -175,10 +175,12 @@ static unsigned list_rows(struct row *ret)
 		for (size_t k = 1; k < 3; k++)
 			ret[n++] = (struct row){ walk_two[i], mebibytes[k], 64 / mebibytes[k],
 						 true, 1 };
-	for (size_t i = N_MOVING; bench_hybrid_gpu_loops[i]; i++)
-		for (size_t k = 0; k < 3; k += 2)
-			ret[n++] = (struct row){ bench_hybrid_gpu_loops[i], mebibytes[k],
-						 mebibytes[k] == 4 ? 4 : 1, false, 20 };
+	for (size_t i = N_MOVING; bench_hybrid_gpu_loops[i]; i++) {
+		const char *loop = bench_hybrid_gpu_loops[i];
+		unsigned large = strncmp(loop, "mandel", 6) != 0 ? 64 : 16;
+		ret[n++] = (struct row){ loop, 4, 4, false, 20 };
+		ret[n++] = (struct row){ loop, large, 1, false, 20 };
+	}
 	CHECK(n <= MOST_ROWS);
 	return n;
 }
