@@ -274,18 +274,31 @@ static void settle(uint32_t *price, uint64_t sample)
 		smooth(price, sample);
 }
 
-static void note_gpu(struct cost *c, const struct cost_execution *x)
+/* Iterations that data makes cost much may follow cheap ones: a request of too many would stall
+ * the guest, so that more is believed at once. */
+static void settle_uneven(uint32_t *price, uint64_t sample)
 {
-	uint64_t ns = x->entry_ns + x->run_ns;
+	if (sample > *price)
+		set(price, sample);
+	else
+		smooth(price, sample);
+}
+
+static void note_gpu(struct loaded *l, const struct cost_execution *x)
+{
+	struct cost *c = &l->cost;
+	uint64_t ns = x->entry_ns + x->run_ns, each_ps = 1;
 	c->gpu_refused = 0;
 	if (c->n_gpu < GPU_SMALL)
 		set(&c->gpu_small, x->iterations);
+	if (ns > c->gpu_entry_ns)
+		each_ps = (ns - c->gpu_entry_ns) * 1000 / x->iterations;
 	if (x->iterations <= 2 * c->gpu_small)
 		settle(&c->gpu_entry_ns, ns);
+	else if (l->k.uneven)
+		settle_uneven(&c->gpu_ps, each_ps);
 	else
-		settle(&c->gpu_ps, ns > c->gpu_entry_ns
-					   ? (ns - c->gpu_entry_ns) * 1000 / x->iterations
-					   : 1);
+		settle(&c->gpu_ps, each_ps);
 	c->n_gpu++;
 }
 
@@ -323,7 +336,7 @@ void cost_executed(struct loaded *l, const struct cost_execution *x)
 		if (c->ratio)
 			worth_ns = x->run_ns * c->ratio / 1024;
 	} else if (!odd) {
-		note_gpu(c, x);
+		note_gpu(l, x);
 	}
 	choose_least(c);
 	note_tier(l, x->tier);

@@ -188,6 +188,8 @@ static void ask(struct run *run, const struct pixel_own *o, struct gb_pixel_requ
 	__atomic_fetch_add(&pixel->doorbell, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&pixel->sleeping, __ATOMIC_SEQ_CST)) /* pairs: the service's wait */
 		syscall(SYS_futex, &pixel->doorbell, FUTEX_WAKE, 1, NULL, NULL, 0);
+	if (o->n_pages > PIXEL_FEW_PAGES) /* there will be something to copy, more to look up */
+		crew_alert();
 }
 
 /* Iterations of a request. */
@@ -277,7 +279,6 @@ static bool end_oldest(struct run *run)
 static void do_run(struct run *run)
 {
 	run->chunk = choose_chunk(run);
-	crew_alert();
 	for (;;) {
 		while (!run->enough && run->n_asked - run->n_ended < run->n_areas)
 			run->enough = !ask_next(run);

@@ -16,7 +16,6 @@ enum {
 	LARGE_PAGE = 2 << 20,
 	PART_PAGES = 256, /* what one thread looks up at once */
 	MOST_PARTS = GB_PIXEL_PAGES / PART_PAGES + GB_KERNEL_MAX_STREAMS,
-	FEW_PAGES = 512, /* for which no other thread is asked */
 };
 static const uint64_t PAGE_MASK = (1ull << 45) - 1; /* page numbers of 57-bit addresses */
 
@@ -199,9 +198,9 @@ enum gb_plan_result pixel_list_pages(const struct pixel_job *job, struct pixel_u
 		return placed;
 	for (uint32_t i = 0; i < job->plan->n_streams; i++)
 		add_parts(&l, &o->stream[i]);
-	if (o->n_pages > FEW_PAGES)
+	if (o->n_pages > PIXEL_FEW_PAGES)
 		crew_do(list_part, &l, l.n_parts);
-	for (uint32_t i = 0; o->n_pages <= FEW_PAGES && i < l.n_parts; i++)
+	for (uint32_t i = 0; o->n_pages <= PIXEL_FEW_PAGES && i < l.n_parts; i++)
 		list_part(&l, i);
 	return (enum gb_plan_result)l.result;
 }

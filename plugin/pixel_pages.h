@@ -5,6 +5,8 @@
 #include "pixel.h"
 #include "pixel_run.h"
 
+enum { PIXEL_FEW_PAGES = 512 }; /* of a request: no other thread is asked to help */
+
 /* Our own side of a request, since others can write the file. Belongs to the vCPU that holds
  * the request. */
 struct pixel_own {

@@ -53,14 +53,15 @@ static struct error *call(const struct bench_hybrid_gpu *bench, const struct cal
 	return what->run(&context, ret);
 }
 
-/* Offload ends the service when it is switched off, and starts it again. */
+/* Offload ends the service when it is switched off, and starts it again. It listens always:
+ * what the tiers can do is measured, not when it is worth while to wake. */
 static struct error *switch_to(const struct bench_hybrid_gpu *bench, const char *tier,
 			       bool *gpu_ret)
 {
 	AUTO(own_json) json_t *document = NULL;
 	TRY(call(bench, &call_offload,
-		 json_pack("{s:s, s:s, s:s}", "state", tier ? "on" : "off", "gpu", bench->gpu,
-			   "tier", tier ? tier : "auto"),
+		 json_pack("{s:s, s:s, s:s, s:s}", "state", tier ? "on" : "off", "gpu",
+			   bench->gpu, "tier", tier ? tier : "auto", "listen", "always"),
 		 &document));
 	const char *state = json_string_value(
 		json_object_get(json_object_get(document, "pixel_cpu"), "state"));
