@@ -21,7 +21,7 @@ MANY = ('xor', 'saxpy', 'xor', 'saxpy')
 SIZE = 8 << 20
 ASKED, RUNNING, ABANDONED = 2, 3, 6
 REQUESTS = 4
-AHEAD = ('--gpu', 'any', '--tier', 'gpu', '--slice-us', '500000')
+AHEAD = ('--gpu', 'any', '--tier', 'gpu', '--listen', 'always', '--slice-us', '500000')
 
 
 @pytest.fixture(scope='module')
