@@ -9,7 +9,7 @@
 #include "learn/learned.h"
 #include "learn/library_internal.h"
 
-enum { PREFIX_BYTES = 16, REFUSED_BYTES = 64, LEARNER_GENERATION = 5 };
+enum { PREFIX_BYTES = 16, REFUSED_BYTES = 64, LEARNER_GENERATION = 6 };
 
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS kernels (id TEXT PRIMARY KEY, x86_hash TEXT NOT NULL,"
