@@ -7,14 +7,20 @@
 
 #include "base/error.h"
 
-#define TAIL_BYTES 65536u
+#define TAIL_BYTES (1u << 20)
+#define REPLAY_BYTES 65536u /* that a new terminal gets of it */
 #define LINE_BYTES 512u
 /* A guest that prints without end must not fill the disk: the log starts over. */
 #define LOG_LIMIT (16u << 20)
 
+struct client {
+	int fd;
+	uint64_t sent; /* bytes of the output that it has, or that are too old for it */
+};
+
 struct console {
 	int serial_fd, listen_fd, log_fd;
-	int clients[CONSOLE_CLIENTS];
+	struct client clients[CONSOLE_CLIENTS];
 	size_t n_clients;
 	const char *first_text, *ready_text;
 	uint64_t log_bytes;
@@ -42,7 +48,7 @@ void console_destroy(struct console *console)
 	if (!console)
 		return;
 	for (size_t i = 0; i < console->n_clients; i++)
-		close(console->clients[i]);
+		close(console->clients[i].fd);
 	close(console->serial_fd);
 	close(console->listen_fd);
 	close(console->log_fd);
@@ -60,8 +66,12 @@ size_t console_polls(const struct console *console, struct pollfd polls[CONSOLE_
 {
 	polls[0] = (struct pollfd){ .fd = console->serial_fd, .events = POLLIN };
 	polls[1] = (struct pollfd){ .fd = console->listen_fd, .events = POLLIN };
-	for (size_t i = 0; i < console->n_clients; i++)
-		polls[2 + i] = (struct pollfd){ .fd = console->clients[i], .events = POLLIN };
+	for (size_t i = 0; i < console->n_clients; i++) {
+		const struct client *client = &console->clients[i];
+		bool behind = client->sent < console->tail_total;
+		polls[2 + i] = (struct pollfd){ .fd = client->fd,
+						.events = behind ? POLLIN | POLLOUT : POLLIN };
+	}
 	return 2 + console->n_clients;
 }
 
@@ -116,8 +126,35 @@ static unsigned watch_lines(struct console *console, const char *bytes, size_t l
 
 static void drop_client(struct console *console, size_t i)
 {
-	close(console->clients[i]);
+	close(console->clients[i].fd);
 	console->clients[i] = console->clients[--console->n_clients];
+}
+
+/* What is remembered and it does not have yet, as far as it takes it now. False: it is gone,
+ * or so far behind that there is a hole in what is remembered. */
+static bool feed(const struct console *console, struct client *client)
+{
+	uint64_t total = console->tail_total;
+	while (client->sent < total && total - client->sent <= TAIL_BYTES) {
+		size_t at = (size_t)(client->sent % TAIL_BYTES);
+		uint64_t left = total - client->sent;
+		size_t part = TAIL_BYTES - at < left ? TAIL_BYTES - at : (size_t)left;
+		ssize_t sent =
+			send(client->fd, console->tail + at, part, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+			return true;
+		if (sent <= 0)
+			return false;
+		client->sent += (uint64_t)sent;
+	}
+	return client->sent == total;
+}
+
+static void feed_all(struct console *console)
+{
+	for (size_t i = console->n_clients; i-- > 0;)
+		if (!feed(console, &console->clients[i]))
+			drop_client(console, i);
 }
 
 static unsigned from_guest(struct console *console)
@@ -129,10 +166,6 @@ static unsigned from_guest(struct console *console)
 	size_t length = (size_t)got;
 	remember(console, bytes, length);
 	write_log(console, bytes, length);
-	for (size_t i = console->n_clients; i-- > 0;)
-		if (send(console->clients[i], bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) !=
-		    got)
-			drop_client(console, i);
 	return CONSOLE_OUTPUT | watch_lines(console, bytes, length);
 }
 
@@ -146,26 +179,15 @@ static void accept_client(struct console *console)
 		close(fd);
 		return;
 	}
-	int room = 1 << 20;
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	uint64_t total = console->tail_total;
-	uint64_t from = total > TAIL_BYTES ? total - TAIL_BYTES : 0;
-	while (from < total) {
-		size_t at = (size_t)(from % TAIL_BYTES);
-		size_t part = TAIL_BYTES - at < total - from ? TAIL_BYTES - at
-							     : (size_t)(total - from);
-		ssize_t sent = send(fd, console->tail + at, part, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (sent <= 0)
-			break;
-		from += (size_t)sent;
-	}
-	console->clients[console->n_clients++] = fd;
+	uint64_t from = total > REPLAY_BYTES ? total - REPLAY_BYTES : 0;
+	console->clients[console->n_clients++] = (struct client){ .fd = fd, .sent = from };
 }
 
 static void from_client(struct console *console, size_t i)
 {
 	char bytes[1024];
-	ssize_t got = recv(console->clients[i], bytes, sizeof(bytes), MSG_DONTWAIT);
+	ssize_t got = recv(console->clients[i].fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (got > 0) {
 		/* A guest that does not read its console loses what is typed. */
 		ssize_t sent = send(console->serial_fd, bytes, (size_t)got,
@@ -180,12 +202,13 @@ unsigned console_handle(struct console *console, const struct pollfd *polls, siz
 {
 	for (size_t i = n_polls; i-- > 2;) {
 		size_t client = i - 2;
-		if (polls[i].revents && client < console->n_clients &&
-		    console->clients[client] == polls[i].fd)
+		if ((polls[i].revents & ~POLLOUT) && client < console->n_clients &&
+		    console->clients[client].fd == polls[i].fd)
 			from_client(console, client);
 	}
 	unsigned marks = polls[0].revents ? from_guest(console) : 0;
 	if (polls[1].revents)
 		accept_client(console);
+	feed_all(console);
 	return marks;
 }

@@ -1,7 +1,7 @@
 /* The keeper's side of a guest's serial console: writes the log, remembers the last output,
  * passes bytes between the guest and any number of attached terminals, and watches for texts
- * (first userspace line, panic). A slow terminal loses its connection, never stalls the guest.
- * Thread: one. */
+ * (first userspace line, panic). A terminal that falls a megabyte behind loses its connection;
+ * none ever stalls the guest. Thread: one. */
 #ifndef VM_CONSOLE_H
 #define VM_CONSOLE_H
 #include <poll.h>
