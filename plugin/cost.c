@@ -343,7 +343,9 @@ void cost_executed(struct loaded *l, const struct cost_execution *x)
 	if (price)
 		__atomic_fetch_add(&l->shared->saved_ns, (int64_t)(worth_ns - spent_ns),
 				   __ATOMIC_RELAXED);
-	if (x->tier == GB_TIER_NATIVE) /* a GPU that loses is left by its own price */
+	/* A GPU that loses is left by its own price; what it gains makes up for calls that come
+	 * to nothing in between. */
+	if (x->tier == GB_TIER_NATIVE || spent_ns < worth_ns)
 		weigh(l, price ? spent_ns : 0, worth_ns);
 	if (c->executions < 64 || c->executions % 16 == 0)
 		publish(l);
