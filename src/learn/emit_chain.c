@@ -186,7 +186,7 @@ static struct error *move(struct emit *emit, ir_ref value, unsigned to)
 	return NULL;
 }
 
-/* The register to test; *inverted_ret turns where the test is on the opposite. */
+/* The register to test; *ref and *inverted change where that of the opposite will do. */
 static struct error *get_condition(struct emit *emit, ir_ref *ref, bool *inverted,
 				   unsigned *reg_ret)
 {
