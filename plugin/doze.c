@@ -29,7 +29,8 @@ enum {
 	NEEDLE = 4, /* bytes of code at the place */
 	HIT = 16, /* looks that one hit lasts */
 	LEAST_HITS = 2,
-	CHARGE = 64, /* times as many hits */
+	CHARGE = 64,
+	SMALL_CHARGE = 8, /* times as many hits */
 	CALLS = 16, /* of a kernel that came to nothing, for it to be charged */
 	MOST_HITS = 4096, /* 16 s without a break, at 250 interrupts a second */
 	LISTENING_COST = 12, /* one part in so many of QEMU's own time */
@@ -118,7 +119,7 @@ static void assess(struct loaded *l)
 	if (saved > GOOD_NS)
 		need(l, LEAST_HITS);
 	else if (saved > GOOD_NS / 8)
-		need(l, needs < needed * 2 ? needs : needed * 2);
+		need(l, needs < needed * SMALL_CHARGE ? needs : needed * SMALL_CHARGE);
 	else if (entries_of(l) - l->wake.entries >= CALLS && needs == needed)
 		need(l, needed * CHARGE);
 }

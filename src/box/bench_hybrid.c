@@ -1,5 +1,5 @@
 /* One guest, one boot. Its workload's loops and a few real programs are learned from what it
- * runs; then everything is timed with offload off and on in turns, three rounds, the best of
+ * runs; then everything is timed with offload off and on in turns, five rounds, the best of
  * each. A loop's time is that of a run with REPS repetitions less that of one with none, so
  * that starting the program and filling its arrays do not count. The same programs are run
  * natively. Where a GPU is, rows of large arrays follow (bench_hybrid_gpu.c). */
@@ -29,7 +29,14 @@
 
 OWN_DECLARE(own_target, struct target *, target_destroy)
 
-enum { ROUNDS = 3, SHELL_MS = 600000, LEARN_MS = 2500, LEARN_LOOP_MS = 400, MOST_CASES = 48 };
+enum {
+	ROUNDS = 5,
+	WARMING = 2,
+	SHELL_MS = 600000,
+	LEARN_MS = 2500,
+	LEARN_LOOP_MS = 400,
+	MOST_CASES = 48
+};
 
 /* The loops of guest/workload.c. Real programs follow (bench_programs.c). */
 static const char *const loops[] = {
@@ -276,13 +283,15 @@ static struct error *set_offload(struct hybrid *h, enum gb_offload offload)
 	return offload_switch(h->source, &(struct offload_wish){ .offload = offload });
 }
 
-/* Every case once to be translated, and for offload to wake or to fall asleep, then timed. */
+/* Every case is run untimed first: to be translated, which goes on into the second run (what
+ * starts a program is translated there), and for offload to wake or to fall asleep. */
 static struct error *run_round(struct hybrid *h, bool on)
 {
 	TRY(set_offload(h, on ? GB_OFFLOAD_AUTO : GB_OFFLOAD_OFF));
 	for (size_t i = 0; i < h->n_cases; i++) {
 		struct timed_case *c = &h->cases[i];
-		TRY(guest_does(h, c->command, NULL));
+		for (int run = 0; run < WARMING; run++)
+			TRY(guest_does(h, c->command, NULL));
 		TRY(time_case(h, c, on ? &c->on : &c->off));
 	}
 	return NULL;
