@@ -182,6 +182,13 @@ struct error *bench_programs_open(struct guest_shell *shell, int workload_fd,
 	return NULL;
 }
 
+void bench_left_out(json_t *rows, const char *what)
+{
+	json_array_append_new(rows, json_pack("{s:o, s:n, s:s, s:n, s:n, s:n, s:n}", "name",
+					      json_sprintf("hybrid: %s", what), "value", "unit",
+					      "", "baseline", "ratio", "goal", "pass"));
+}
+
 struct error *bench_programs_can(struct bench_programs *p, const struct bench_program *program,
 				 json_t *rows, bool *ret)
 {
@@ -198,14 +205,12 @@ struct error *bench_programs_can(struct bench_programs *p, const struct bench_pr
 	if (*ret)
 		return NULL;
 	int folder = (int)(strrchr(setup_path(), '/') + 1 - setup_path());
-	if (asprintf(&name, "hybrid: %s: left out, `%.*s%s` adds it to the guest",
-		     program->name, folder, setup_path(), program->hint) < 0) {
+	if (asprintf(&name, "%s: left out, `%.*s%s` adds it to the guest", program->name,
+		     folder, setup_path(), program->hint) < 0) {
 		name = NULL;
 		return error_create(ERR_MEMORY, "no memory for a row");
 	}
-	json_array_append_new(rows, json_pack("{s:s, s:n, s:s, s:n, s:n, s:n, s:n}", "name",
-					      name, "value", "unit", "", "baseline", "ratio",
-					      "goal", "pass"));
+	bench_left_out(rows, name);
 	return NULL;
 }
 

@@ -27,6 +27,9 @@ struct error *bench_programs_open(struct guest_shell *shell, int workload_fd,
 void bench_programs_close(struct bench_programs *programs);
 OWN_DECLARE(own_bench_programs, struct bench_programs *, bench_programs_close)
 
+/* A row without figures that says what is missing, and why. */
+void bench_left_out(json_t *rows, const char *what);
+
 /* False, with a row that says so, when the guest lacks what the program needs. */
 struct error *bench_programs_can(struct bench_programs *programs,
 				 const struct bench_program *program, json_t *rows, bool *ret);
