@@ -60,8 +60,8 @@ def learn(program):
     for _ in range(6):
         rows = program.do('learn', {'ms': 1500})
         learned = [row for row in rows if row['outcome'] in ('learned', 'known')]
-        if learned:
-            return learned
+        if any('loop_' in (row['symbol'] or '') for row in learned):
+            return learned  # one of the loops that run later is among them
     raise AssertionError(f'nothing was learned: {rows}')
 
 
@@ -100,7 +100,7 @@ def test_everything(env, vm_name, tmp_path):
         after = checksums(console)
         assert after == before
         state = program.do('offload')
-        assert sum(kernel['iterations'] for kernel in state['kernels']) > 0
+        assert sum(kernel['iterations'] for kernel in state['kernels']) > 0, state
         program.do('offload', {'state': 'off'})
         assert checksums(console) == before
         console.close()
