@@ -6,41 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#define LOOP __attribute__((noinline))
-
-/* A finaliser of hashes, 28 times over. */
-static LOOP void loop_hash(uint32_t *to, const uint32_t *from, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t x = from[i];
-#pragma GCC unroll 28
-		for (int round = 0; round < 28; round++) {
-			x ^= x >> 16;
-			x *= 0x85ebca6b;
-			x ^= x >> 13;
-			x += 0x9e3779b9;
-		}
-		to[i] = x;
-	}
-}
-
-/* Points of a line under z*z + c in fixed point, 24 steps each, all of them: no exit. */
-static LOOP void loop_orbit(uint32_t *to, uint32_t first, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		int32_t c = (int32_t)(first + (uint32_t)i) >> 4, x = 0, y = 0;
-#pragma GCC unroll 24
-		for (int step = 0; step < 24; step++) {
-			int32_t both = (int32_t)((uint32_t)x * (uint32_t)y) >> 11;
-			int32_t square = (int32_t)((uint32_t)x * (uint32_t)x -
-						   (uint32_t)y * (uint32_t)y) >>
-					 12;
-			x = (int32_t)((uint32_t)square + (uint32_t)c);
-			y = (int32_t)((uint32_t)both + 77u);
-		}
-		to[i] = (uint32_t)x ^ (uint32_t)y;
-	}
-}
+#include "../../../guest/workload_heavy.h" /* hash, orbit */
 
 /* A picture of escape times in 4.28 fixed point, row after row in one loop: a pixel costs what
  * its place makes it cost. */
